@@ -1,0 +1,28 @@
+# Each command sets up what it needs: `make test` works in a fresh clone.
+PYTHON ?= python3
+BIN := .venv/bin
+# The real recordings that `make demo` and `make bench-quality` use when they are there.
+HAPT ?= $(wildcard ../shared/data/hapt.zip)
+
+.PHONY: test lint demo bench-quality clean
+test: lint
+	$(BIN)/python -m pytest -q
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+demo: .venv/installed
+	$(BIN)/python examples/demo.py $(if $(HAPT),--hapt $(HAPT))
+
+bench-quality: .venv/installed
+	$(BIN)/python benchmarks/quality.py $(if $(HAPT),--hapt $(HAPT))
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,23 @@
+"""Weakly-supervised temporal action localization as a scikit-learn estimator."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+# Imported at first use: metrics, intervals and datasets work without loading torch.
+_PUBLIC = {
+    "DGAMLocalizer": "skdgam.estimator",
+    "MultiStreamLocalizer": "skdgam.fusion",
+}
+__all__ = [*_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'skdgam' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

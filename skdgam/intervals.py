@@ -1,0 +1,143 @@
+"""Intervals in time: their array form, overlap, suppression, and runs of snippets.
+
+An interval array is a structured array with the fields ``start`` and ``end`` (float64, in
+seconds), ``label`` and, for detections, ``score`` (float64). An interval is half open:
+``[start, end)``.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["make_intervals", "non_maximum_suppression", "runs", "tiou"]
+
+
+def make_intervals(
+    start: npt.ArrayLike,
+    end: npt.ArrayLike,
+    label: Any,
+    score: npt.ArrayLike | None = None,
+) -> np.ndarray:
+    """Put times, labels and scores together in one interval array.
+
+    Parameters
+    ----------
+    start, end : array-like of shape (n_intervals,)
+        In seconds.
+    label : array-like of shape (n_intervals,) or scalar
+        Its dtype is kept; a scalar labels every interval.
+    score : array-like of shape (n_intervals,), optional
+        Given, the array has a field ``score``.
+
+    Returns
+    -------
+    intervals : ndarray of shape (n_intervals,)
+        Structured, in the order given.
+
+    Examples
+    --------
+    >>> from skdgam.intervals import make_intervals
+    >>> jumps = make_intervals([2.0, 7.5], [4.0, 9.0], "jump")
+    >>> jumps["end"] - jumps["start"]
+    array([2. , 1.5])
+    >>> jumps["label"]
+    array(['jump', 'jump'], dtype='<U4')
+    """
+    start = np.asarray(start, dtype=np.float64)
+    label = np.asarray(label)
+    dtype = [("start", "f8"), ("end", "f8"), ("label", label.dtype)]
+    if score is not None:
+        dtype.append(("score", "f8"))
+    intervals = np.empty(start.shape, dtype=dtype)
+    intervals["start"], intervals["end"], intervals["label"] = start, end, label
+    if score is not None:
+        intervals["score"] = score
+    return intervals
+
+
+def tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    r"""Temporal intersection over union of every interval of `a` with every one of `b`.
+
+    :math:`|a \cap b| / |a \cup b|`, whatever their labels.
+
+    Parameters
+    ----------
+    a, b : interval arrays of shape (n_a,) and (n_b,)
+        Every interval has a positive length.
+
+    Returns
+    -------
+    overlap : ndarray of shape (n_a, n_b), in [0, 1]
+
+    Examples
+    --------
+    >>> from skdgam.intervals import make_intervals, tiou
+    >>> tiou(make_intervals([0.0], [4.0], "a"), make_intervals([2.0, 4.0], [8.0, 5.0], "a"))
+    array([[0.25, 0.  ]])
+    """
+    intersection = np.minimum(a["end"][:, None], b["end"]) - np.maximum(
+        a["start"][:, None], b["start"]
+    )
+    intersection = np.maximum(intersection, 0.0)
+    union = (a["end"] - a["start"])[:, None] + (b["end"] - b["start"]) - intersection
+    return intersection / union
+
+
+def non_maximum_suppression(detections: np.ndarray, threshold: float) -> np.ndarray:
+    """Drop detections that overlap a better one of the same label.
+
+    Best score first, each detection that is still there removes those of its label whose
+    tIoU with it is greater than the threshold.
+
+    Parameters
+    ----------
+    detections : interval array of shape (n_detections,)
+        Of one video, with scores.
+    threshold : float, in [0, 1]
+        1 keeps everything.
+
+    Returns
+    -------
+    kept : interval array of shape (n_kept,)
+        Sorted by descending score; equal scores keep their order.
+
+    Examples
+    --------
+    >>> from skdgam.intervals import make_intervals, non_maximum_suppression
+    >>> found = make_intervals([0.0, 1.0, 1.0], [4.0, 4.0, 4.0], ["a", "a", "b"], [0.9, 0.8, 0.7])
+    >>> non_maximum_suppression(found, 0.5)[["start", "label"]].tolist()
+    [(0.0, 'a'), (1.0, 'b')]
+    """
+    detections = detections[np.argsort(-detections["score"], kind="stable")]
+    same_label = detections["label"][:, None] == detections["label"]
+    suppresses = np.triu((tiou(detections, detections) > threshold) & same_label, k=1)
+    kept = np.ones(len(detections), dtype=bool)
+    # A detection without overlaps decides nothing, so only the others are walked through.
+    for i in np.flatnonzero(suppresses.any(axis=1)):
+        if kept[i]:
+            kept &= ~suppresses[i]
+    return detections[kept]
+
+
+def runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a mask is true without a break.
+
+    Parameters
+    ----------
+    mask : ndarray of bool of shape (n,)
+
+    Returns
+    -------
+    first, stop : ndarrays of int of shape (n_runs,)
+        Run k is ``mask[first[k]:stop[k]]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdgam.intervals import runs
+    >>> runs(np.array([True, True, False, True]))
+    (array([0, 3]), array([2, 4]))
+    """
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    return edges[::2], edges[1::2]

@@ -1,0 +1,229 @@
+"""From attention and class activation to proposals: the two ways of METHOD §3 (numpy)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.special import expit
+
+from skdgam.intervals import make_intervals, runs
+
+__all__ = ["Activation", "attention_proposals", "select_classes", "tcam_proposals"]
+
+POINTS_PER_SNIPPET = 20
+SIGNAL_SHARE = 0.8  # of the W-TCAM in what is thresholded; squared attention has the rest
+
+
+class Activation(NamedTuple):
+    """What the networks say of one video.
+
+    Attributes
+    ----------
+    attention : ndarray of shape (n_snippets,), in [0, 1]
+    tcam : ndarray of shape (n_snippets, n_classes)
+        w·x, the logits without bias, of the action classes.
+    bias : ndarray of shape (n_classes,)
+        Of the classifier.
+    probability : ndarray of shape (n_classes,), in [0, 1]
+        Of each action class in the video as a whole.
+    """
+
+    attention: np.ndarray
+    tcam: np.ndarray
+    bias: np.ndarray
+    probability: np.ndarray
+
+
+def select_classes(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Choose the classes that a video is searched for.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_classes,), in [0, 1]
+    threshold : float
+        Classes above it are taken; if there is none, the most probable one.
+
+    Returns
+    -------
+    classes : ndarray of int of shape (n_selected,)
+        Ascending indices, at least one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdgam.localization import select_classes
+    >>> select_classes(np.array([0.3, 0.05, 0.6]), 0.1)
+    array([0, 2])
+    >>> select_classes(np.array([0.04, 0.05, 0.02]), 0.1)
+    array([1])
+    """
+    above = np.flatnonzero(probability > threshold)
+    return above if len(above) else np.array([probability.argmax()])
+
+
+def tcam_proposals(
+    activation: Activation,
+    classes: np.ndarray,
+    thresholds: Sequence[float],
+    eta: float,
+    smoothing: float = 0.0,
+    others: Sequence[Activation] = (),
+    stream_weight: float = 1.0,
+) -> np.ndarray:
+    r"""Proposals where the attention-weighted class activation is high: the released way.
+
+    The signal of a class is :math:`\lambda_t \sigma(w_c^T x_t)`. Interpolated to 20 points a
+    snippet, runs of points where :math:`0.8\,\text{signal} + 0.2\,\lambda^2` exceeds a
+    threshold are proposals. Their score is the outer-inner contrast: the mean of the score
+    channel inside, less η times its means over a quarter of the length before and after. The
+    score channel is the signal; beside other streams it mixes their activations in.
+
+    Parameters
+    ----------
+    activation : Activation
+    classes : ndarray of int of shape (n_selected,)
+        Columns of the T-CAM.
+    thresholds : sequence of float
+        Each gives proposals of its own.
+    eta : float
+        Weight of the surroundings.
+    smoothing : float, default=0.0
+        Standard deviation, in points, of a Gaussian over what is thresholded.
+    others : sequence of Activation
+        Of the same snippets in the other streams.
+    stream_weight : float, default=1.0
+        ρ: share of this stream's own activation in the score, beside `others`.
+
+    Returns
+    -------
+    proposals : interval array of shape (n_proposals,)
+        Times in snippets from the start of the video, labels as column indices, with scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdgam.localization import Activation, tcam_proposals
+    >>> attention = np.array([0.0, 1.0, 1.0, 0.0])
+    >>> activation = Activation(attention, np.full((4, 1), 9.0), np.zeros(1), np.ones(1))
+    >>> tcam_proposals(activation, np.array([0]), [0.5], eta=0.3)[["start", "end"]].tolist()
+    [(0.55, 2.5)]
+    """
+    attention = activation.attention[:, None]
+    signal = attention * expit(activation.tcam[:, classes])
+    score = signal
+    if others:
+        # λ enters twice, as released.
+        theirs = np.mean([expit(other.tcam[:, classes]) for other in others], axis=0)
+        score = attention * (stream_weight * signal + (1 - stream_weight) * attention * theirs)
+    signal, score, attention = (_interpolate(values) for values in (signal, score, attention))
+    evidence = SIGNAL_SHARE * signal + (1 - SIGNAL_SHARE) * attention**2
+    if smoothing:
+        evidence = gaussian_filter1d(evidence, smoothing, axis=0)
+
+    found = [
+        (first, stop, column, _outer_inner_contrast(score[:, column], first, stop, eta))
+        for column in range(len(classes))
+        for threshold in thresholds
+        for first, stop in [runs(evidence[:, column] > threshold)]
+    ]
+    first, stop, column, score = _join(found)
+    return make_intervals(
+        first / POINTS_PER_SNIPPET, stop / POINTS_PER_SNIPPET, classes[column], score
+    )
+
+
+def attention_proposals(
+    activation: Activation, classes: np.ndarray, thresholds: Sequence[float], eta: float
+) -> np.ndarray:
+    r"""Proposals where attention is high, scored by the classifier: the paper's way, Eq. 17.
+
+    Runs of snippets with attention above a threshold are proposals of every selected class.
+    :math:`s(t_s, t_e, c)` is the logit of class c on their attention-pooled feature, and a
+    proposal scores
+    :math:`s(t_s, t_e, c) - \eta\, s(t_s - \tfrac{t_e - t_s}{4}, t_s, c)
+    - \eta\, s(t_e, t_e + \tfrac{t_e - t_s}{4}, c)`,
+    where a quarter is rounded up to whole snippets, and a side beyond the video counts 0.
+
+    Parameters
+    ----------
+    activation, classes, thresholds, eta
+        As for :func:`tcam_proposals`.
+
+    Returns
+    -------
+    proposals : interval array of shape (n_proposals,)
+        Times in snippets from the start of the video, labels as column indices, with scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdgam.localization import Activation, attention_proposals
+    >>> tcam = np.array([[1.0], [3.0], [5.0], [2.0]])
+    >>> activation = Activation(np.array([0.1, 0.8, 0.8, 0.1]), tcam, np.zeros(1), np.ones(1))
+    >>> attention_proposals(activation, np.array([0]), [0.5], eta=0.5).tolist()  # 4 - 0.5 - 1
+    [(1.0, 3.0, 0, 2.5)]
+    """
+    attention = activation.attention[:, None].astype(np.float64)
+    pooled = _Sums(attention * activation.tcam[:, classes])
+    mass = _Sums(np.maximum(attention, np.finfo(np.float64).tiny))
+    n = len(attention)
+
+    def logits(first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """Logits (n_segments, n_selected) of pooled segments, 0 for empty ones."""
+        empty = (first == stop)[:, None]
+        mean = pooled(first, stop) / np.where(empty, 1.0, mass(first, stop))
+        return np.where(empty, 0.0, mean + activation.bias[classes])
+
+    found = []
+    for threshold in thresholds:
+        first, stop = runs(attention[:, 0] > threshold)
+        side = -((first - stop) // 4)
+        score = logits(first, stop) - eta * (
+            logits(np.maximum(first - side, 0), first) + logits(stop, np.minimum(stop + side, n))
+        )
+        found += [(first, stop, column, score[:, column]) for column in range(len(classes))]
+    first, stop, column, score = _join(found)
+    return make_intervals(first, stop, classes[column], score)
+
+
+def _interpolate(values: np.ndarray) -> np.ndarray:
+    """Values (n_snippets, k) at 20 points a snippet; the last ones are extrapolated."""
+    last = 2 * values[-1:] - values[-2:-1] if len(values) > 1 else values
+    left, right = values, np.concatenate([values[1:], last])
+    share = np.arange(POINTS_PER_SNIPPET)[:, None] / POINTS_PER_SNIPPET
+    points = left[:, None] + share * (right - left)[:, None]
+    return points.reshape(-1, values.shape[1])
+
+
+def _outer_inner_contrast(
+    score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float
+) -> np.ndarray:
+    """Mean score (n_points,) inside each run less η times the means beside it."""
+    sums = _Sums(score)
+    side = (stop - first) // 4 + 1
+
+    def mean(first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        return sums(first, stop) / np.maximum(stop - first, 1)
+
+    before = mean(np.maximum(first - side, 0), first)
+    after = mean(stop, np.minimum(stop + side, len(score)))
+    return mean(first, stop) - eta * (before + after)
+
+
+class _Sums:
+    """Sums of rows [first, stop) in constant time each."""
+
+    def __init__(self, values: np.ndarray):
+        self._cumulative = np.zeros((len(values) + 1, *values.shape[1:]))
+        np.cumsum(values, axis=0, out=self._cumulative[1:])
+
+    def __call__(self, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        return self._cumulative[stop] - self._cumulative[first]
+
+
+def _join(found: list[tuple]) -> tuple[np.ndarray, ...]:
+    """Concatenate (first, stop, column, score) of all classes and thresholds."""
+    column = np.repeat([c for _, _, c, _ in found], [len(first) for first, *_ in found])
+    first, stop, score = (np.concatenate([item[k] for item in found]) for k in (0, 1, 3))
+    return first, stop, column, score

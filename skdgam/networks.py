@@ -1,0 +1,92 @@
+"""The networks of one stream: attention, classifier, and conditional VAE (METHOD §1)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["DGAM", "ConditionalMLP"]
+
+ATTENTION_WIDTH = 256
+CVAE_WIDTH = 128
+
+
+class ConditionalMLP(nn.Sequential):
+    """A perceptron on ``[x; attention]``: encoder and decoder of the CVAE are one each."""
+
+    def __init__(self, n_inputs: int, n_outputs: int, width: int = CVAE_WIDTH):
+        super().__init__(
+            _linear(n_inputs + 1, width),  # attention is the last column
+            nn.ReLU(),
+            _linear(width, width),
+            nn.ReLU(),
+            _linear(width, n_outputs),
+        )
+
+    def forward(self, x: Tensor, attention: Tensor) -> Tensor:
+        """Map x (n, n_inputs) and attention (n,) to (n, n_outputs)."""
+        first, *others = self
+        # The product with [x; attention], without a copy of x that is one column wider.
+        hidden = F.linear(x, first.weight[:, :-1], first.bias)
+        hidden = torch.addcmul(hidden, attention[:, None], first.weight[:, -1])
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden
+
+
+class DGAM(nn.Module):
+    """All networks of one stream.
+
+    Parameters
+    ----------
+    n_features, n_classes : int
+        Action classes; the classifier has one more output, background, the last.
+    latent_dim : int, default=128
+        Dimensions of z.
+    generator : torch.Generator, optional
+        For the initial weights; the global one is never used.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        latent_dim: int = 128,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.attention_head = nn.Sequential(
+            _linear(n_features, ATTENTION_WIDTH), nn.ReLU(), _linear(ATTENTION_WIDTH, 1)
+        )
+        self.classifier = _linear(n_features, n_classes + 1)
+        self.encoder = ConditionalMLP(n_features, 2 * latent_dim)
+        self.decoder = ConditionalMLP(latent_dim, n_features)
+        if generator is not None:
+            for module in self.modules():
+                if isinstance(module, nn.Linear):
+                    # The rule of nn.Linear, which can only draw from the global generator.
+                    bound = module.in_features**-0.5
+                    nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+                    nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Attention λ (n,) in [0, 1] of snippets x (n, n_features)."""
+        return self.attention_head(x).squeeze(-1).sigmoid()
+
+    def activation(self, x: Tensor) -> Tensor:
+        """Class activation w·x (n, n_classes + 1): the logits without bias."""
+        return F.linear(x, self.classifier.weight)
+
+    def encode(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (n, latent_dim) each, of q(z given x, λ)."""
+        mean, log_variance = self.encoder(x, attention).chunk(2, dim=-1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor, attention: Tensor) -> Tensor:
+        """Features (n, n_features) that z (n, latent_dim) stands for at this attention."""
+        return self.decoder(z, attention)
+
+
+def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
+    """A linear layer without values yet: nothing is drawn from the global generator."""
+    return nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
