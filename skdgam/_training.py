@@ -147,9 +147,7 @@ def cvae_loss(
         attention = network.attention(x)
     mean, log_variance = network.encode(x, attention)
     z = mean + (0.5 * log_variance).exp() * noise
-    reconstruction = losses.reconstruction_loss(
-        network.decode(z, attention), x, batch.weights
-    )
+    reconstruction = losses.reconstruction_loss(network.decode(z, attention), x, batch.weights)
     kl = losses.weighted_mean(
         losses.kl_to_latent_prior(mean, log_variance, attention, objective.r), batch.weights
     )

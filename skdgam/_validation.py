@@ -4,6 +4,7 @@ Every error names the video by its index in what was passed, says what is there,
 would be right. Nothing passed in is changed.
 """
 
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from numbers import Number
@@ -38,11 +39,13 @@ class Videos(Sequence):
         Snippets of each video.
     """
 
-    def __init__(self, source: Any, n_features: int | None, like: str):
+    def __init__(self, source: Any, n_features: int | None = None):
         self._source = source
+        self._columns: Any = slice(None)
+        self._like = "X[0] has" if n_features is None else "the model was fitted with"
+        self._n_columns = _snippets(source[0], 0).shape[1] if n_features is None else n_features
+        self.n_features = self._n_columns
         self._in_memory = isinstance(source, list | tuple | np.ndarray)
-        self._like = like
-        self.n_features = n_features if n_features is not None else _snippets(source[0], 0).shape[1]
         if self._in_memory:
             self._source = [self._checked(i) for i in range(len(source))]
         self.lengths = np.array([len(video) for video in self])
@@ -51,16 +54,24 @@ class Videos(Sequence):
         return len(self._source)
 
     def __getitem__(self, i: Any) -> np.ndarray:
-        return self._source[i] if self._in_memory else self._checked(i)
+        video = self._source[i] if self._in_memory else self._checked(i)
+        return video[:, self._columns]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
 
+    def columns(self, columns: Any) -> "Videos":
+        """Show the same videos with some of their features only: those of one stream."""
+        view = copy.copy(self)
+        view._columns = columns
+        view.n_features = len(np.arange(self._n_columns)[columns])
+        return view
+
     def _checked(self, i: int) -> np.ndarray:
         video = _snippets(self._source[i], i)
-        if video.shape[1] != self.n_features:
+        if video.shape[1] != self._n_columns:
             raise ValueError(
-                f"X[{i}] has {video.shape[1]} features, but {self._like} {self.n_features}; "
+                f"X[{i}] has {video.shape[1]} features, but {self._like} {self._n_columns}; "
                 "every video must come from one feature extractor."
             )
         finite = np.isfinite(video)
@@ -97,6 +108,8 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
         If `X` is empty or one bare video, a video has no snippet, its features differ in
         number from the others', or one of them is not finite.
     """
+    if isinstance(X, Videos):  # checked before, by the localizer of several streams
+        return X
     if getattr(X, "ndim", None) == 2:
         raise ValueError(
             f"X has shape {tuple(X.shape)}: that is one video, but X must be a sequence of "
@@ -113,7 +126,7 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
         raise ValueError("X is empty; it must hold at least one video.")
     if hasattr(X, "iloc"):  # a pandas Series of arrays
         X = X.to_numpy()
-    return Videos(X, n_features, "X[0] has" if n_features is None else "the model was fitted with")
+    return Videos(X, n_features)
 
 
 def check_weak_labels(y: Any, n_videos: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """From attention and class activation to proposals: the two ways of METHOD §3 (numpy)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,17 @@ from scipy.special import expit
 
 from skdgam.intervals import make_intervals, runs
 
-__all__ = ["Activation", "attention_proposals", "select_classes", "tcam_proposals"]
+__all__ = [
+    "Activation",
+    "Search",
+    "attention_proposals",
+    "propose",
+    "select_classes",
+    "tcam_proposals",
+]
 
 POINTS_PER_SNIPPET = 20
+DEFAULT_THRESHOLD = {"tcam": 0.05, "attention": 0.5}
 SIGNAL_SHARE = 0.8  # of the W-TCAM in what is thresholded; squared attention has the rest
 
 
@@ -33,6 +42,53 @@ class Activation(NamedTuple):
     tcam: np.ndarray
     bias: np.ndarray
     probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class Search:
+    """How proposals are found and scored; see DGAMLocalizer."""
+
+    localization: str = "tcam"
+    proposal_threshold: float | Sequence[float] | None = None
+    proposal_smoothing: float = 0.0
+    class_threshold: float = 0.1
+    eta: float = 0.3
+    stream_weight: float = 0.5
+
+
+def propose(
+    activation: Activation, search: Search, others: Sequence[Activation] = ()
+) -> np.ndarray:
+    """Proposals of one video, by the way and with the settings of `search`.
+
+    Parameters
+    ----------
+    activation : Activation
+    search : Search
+    others : sequence of Activation
+        Of the same snippets in the other streams.
+
+    Returns
+    -------
+    proposals : interval array of shape (n_proposals,)
+        Times in snippets from the start of the video, labels as column indices, with scores.
+    """
+    classes = select_classes(activation.probability, search.class_threshold)
+    threshold = search.proposal_threshold
+    if threshold is None:
+        threshold = DEFAULT_THRESHOLD[search.localization]
+    thresholds = np.atleast_1d(threshold)
+    if search.localization == "attention":
+        return attention_proposals(activation, classes, thresholds, search.eta)
+    return tcam_proposals(
+        activation,
+        classes,
+        thresholds,
+        search.eta,
+        search.proposal_smoothing,
+        others,
+        search.stream_weight,
+    )
 
 
 def select_classes(probability: np.ndarray, threshold: float) -> np.ndarray:

@@ -169,7 +169,8 @@ def reconstruction_loss(reconstructed: Tensor, x: Tensor, weights: Tensor) -> Te
 
     Examples
     --------
-    >>> reconstruction_loss(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [3.0, 3.0]]), torch.ones(2))
+    >>> x = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
+    >>> reconstruction_loss(torch.zeros(2, 2), x, torch.ones(2))
     tensor(5.)
     """
     return weighted_mean((reconstructed - x).square().mean(dim=-1), weights)

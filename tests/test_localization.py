@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from skdgam.localization import Activation, attention_proposals, select_classes, tcam_proposals
+from skdgam.localization import Activation, select_classes, tcam_proposals
 from skdgam.sampling import uniform_sample
 
 SETTINGS = {

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from skdgam import _training
-from skdgam._training import Objective, Schedule
-from skdgam._validation import check_features
+from skdgam._training import Objective
 from skdgam.networks import DGAM
 
 RELEASED_NAMES = {

@@ -1,0 +1,100 @@
+"""What happens after each epoch: scikit-learn's callbacks, and printed losses."""
+
+from contextlib import contextmanager
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9 there are no callbacks
+
+    class CallbackSupportMixin:
+        """Stands for scikit-learn's, and supports none."""
+
+    def with_callbacks(fit):
+        """Return the method as it is."""
+        return fit
+
+
+__all__ = ["AfterEpoch", "CallbackSupportMixin", "Subtasks", "with_callbacks"]
+
+
+class AfterEpoch:
+    """Report each epoch of a fit to the callbacks set on an estimator, and to the screen.
+
+    Parameters
+    ----------
+    estimator : DGAMLocalizer
+        Being fitted.
+    X, y : features and labels as passed to fit
+    fitted : callable
+        Returns the fitted attributes as they would be if training stopped now.
+    """
+
+    def __init__(self, estimator, X, y, fitted):
+        self._estimator = estimator
+        self._task = {"estimator": estimator, "X": X, "y": y}
+        self._fitted = fitted
+        self._root = self._epoch = None
+        if hasattr(estimator, "_init_callback_context"):
+            self._root = estimator._init_callback_context(max_subtasks=estimator.max_epochs)
+            self._root.call_on_fit_task_begin(**self._task)
+            self._begin()
+
+    def _begin(self):
+        self._epoch = self._root.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(**self._task)
+
+    def __call__(self, epoch, means):
+        """Report the end of an epoch with its mean losses; true asks to stop."""
+        last = epoch + 1 == self._estimator.max_epochs
+        stop = False
+        if self._root is not None:
+            state = self._fitted() if hasattr(self._estimator, "_skl_callbacks") else None
+            task = self._task | {"reconstruction_attributes": state}
+            stop = bool(self._epoch.call_on_fit_task_end(**task))
+            if last or stop:
+                self._root.call_on_fit_task_end(**task)
+            else:
+                self._begin()
+        if self._estimator.verbose and (
+            last or stop or (epoch + 1) % max(self._estimator.max_epochs // 10, 1) == 0
+        ):
+            terms = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+            print(f"epoch {epoch + 1}/{self._estimator.max_epochs}  {terms}")
+        return stop
+
+
+class Subtasks:
+    """Report the fits of sub-estimators to the callbacks set on their meta-estimator.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Being fitted.
+    X, y : features and labels as passed to fit
+    n : int
+        How many sub-estimators.
+    """
+
+    def __init__(self, estimator, X, y, n):
+        self._task = {"estimator": estimator, "X": X, "y": y}
+        self._root = None
+        if hasattr(estimator, "_init_callback_context"):
+            self._root = estimator._init_callback_context(max_subtasks=n)
+            self._root.call_on_fit_task_begin(**self._task)
+
+    @contextmanager
+    def propagated(self, name, sub_estimator):
+        """Fit a sub-estimator inside of this, and it reports to the same callbacks."""
+        if self._root is None:
+            yield
+            return
+        context = self._root.subcontext(task_name=f"fit-{name}")
+        with context.propagate_callback_context(sub_estimator):
+            context.call_on_fit_task_begin(**self._task)
+            yield
+            context.call_on_fit_task_end(**self._task)
+
+    def end(self):
+        """Report that the whole fit is done."""
+        if self._root is not None:
+            self._root.call_on_fit_task_end(**self._task)

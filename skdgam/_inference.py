@@ -1,0 +1,107 @@
+"""Fitted weights at work: from arrays to networks, from features to activations."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skdgam._validation import Videos
+from skdgam.localization import Activation
+from skdgam.networks import DGAM
+from skdgam.sampling import uniform_sample
+
+# Snippets that go through the networks at once: what bounds the memory of inference.
+ROWS_AT_ONCE = 16_384
+
+
+def resolve_device(device: str, fallback: bool = False) -> torch.device:
+    """Find the device that a user's string names.
+
+    Without CUDA, a CUDA device is an error, or with `fallback` the CPU and a warning.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f'device={device!r} is none; use "auto", "cpu" or "cuda".') from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        message = (
+            f"device={device!r}, but this machine has {torch.cuda.device_count()} CUDA devices "
+            "that torch can use"
+        )
+        if not fallback:
+            raise ValueError(f'{message}; use device="auto" or "cpu".')
+        warnings.warn(f"{message}; the CPU is used instead.", UserWarning, stacklevel=2)
+        return torch.device("cpu")
+    return resolved
+
+
+def to_arrays(network: DGAM) -> dict[str, np.ndarray]:
+    """Copy the weights of a network into arrays."""
+    return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}
+
+
+def from_arrays(weights: dict[str, np.ndarray], device: torch.device) -> DGAM:
+    """Build the network that has these weights."""
+    n_outputs, n_features = weights["classifier.weight"].shape
+    latent_dim = weights["encoder.4.bias"].size // 2
+    network = DGAM(n_features, n_outputs - 1, latent_dim)
+    # torch.tensor copies: arrays that were loaded as memory maps are not writable.
+    network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    return network.to(device)
+
+
+def map_snippets(
+    function: Callable[[DGAM, Tensor], Tensor], network: DGAM, videos: Iterable[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Yield function(network, x) for the snippets of each video, as an array.
+
+    Short videos go through the networks together, long ones in parts.
+    """
+    device = next(network.parameters()).device
+    for group in _groups(videos):
+        rows = group[0] if len(group) == 1 else np.concatenate(group)
+        parts = []
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            x = torch.tensor(rows[first : first + ROWS_AT_ONCE], device=device)
+            with torch.inference_mode():
+                parts.append(function(network, x).cpu().numpy())
+        yield from np.split(np.concatenate(parts), np.cumsum([len(video) for video in group[:-1]]))
+
+
+def activations(network: DGAM, videos: Videos, n_used: np.ndarray) -> Iterator[Activation]:
+    """Yield what the networks say of each video, on n_used[i] of its snippets."""
+    used = (
+        video if len(video) == n else video[uniform_sample(len(video), n)]
+        for video, n in zip(videos, n_used, strict=True)
+    )
+    bias = network.classifier.bias.detach().cpu().numpy()
+
+    def attention_and_tcam(network: DGAM, x: Tensor) -> Tensor:
+        return torch.column_stack([network.attention(x), network.activation(x)])
+
+    for values in map_snippets(attention_and_tcam, network, used):
+        attention, tcam = values[:, 0], values[:, 1:]
+        # Pooling and the classifier are linear, so the logits are pooled instead of features.
+        mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)
+        logits = attention @ tcam / mass + bias
+        probability = np.exp(logits - logits.max())
+        probability /= probability.sum()
+        yield Activation(attention, tcam[:, :-1], bias[:-1], probability[:-1])
+
+
+def _groups(videos: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Neighbouring videos with about ROWS_AT_ONCE snippets in all; a longer one is alone."""
+    group: list[np.ndarray] = []
+    n_rows = 0
+    for video in videos:
+        if group and n_rows + len(video) > ROWS_AT_ONCE:
+            yield group
+            group, n_rows = [], 0
+        group.append(video)
+        n_rows += len(video)
+    if group:
+        yield group

@@ -1,0 +1,407 @@
+"""DGAMLocalizer: the method as one scikit-learn estimator."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skdgam import _inference
+from skdgam._base import LocalizerMixin
+from skdgam._callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
+from skdgam._training import Objective, Schedule, train
+from skdgam._validation import check_features, check_weak_labels
+from skdgam.intervals import make_intervals, non_maximum_suppression
+from skdgam.localization import Search, propose
+from skdgam.networks import DGAM
+
+__all__ = ["DGAMLocalizer"]
+
+
+class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
+    r"""Weakly-supervised temporal action localization by generative attention modeling.
+
+    Learns from videos whose labels are known as a whole when each action happens. An
+    attention λ in [0, 1] for each snippet is trained by classification of what it selects,
+    and by a conditional VAE that models how snippets look given their attention, so that
+    context beside an action is not taken for it [1]_.
+
+    Parameters
+    ----------
+    alpha : float, default=0.03
+        α of Eq. 6: weight of classifying the background of each video as background.
+    beta : float, default=0.1
+        β of Eq. 10: weight of the divergence from the latent prior in the CVAE's loss.
+    gamma1 : float, default=0.5
+        γ₁ of Eq. 16: weight of the reconstruction of snippets from their attention. 0 trains
+        without the generative part.
+    gamma2 : float, default=0.1
+        γ₂ of Eq. 16: weight of the distance of attention from the T-CAMs.
+    r : float, default=1.0
+        Distance of the latent priors of attention 0 and attention 1, in each dimension.
+    foreground_weight : float, default=1.0
+        Weight of classifying the foreground of each video by its labels; 1 in the paper.
+    latent_dim : int, default=128
+        Dimensions of the CVAE's latent variable.
+    pooling : {"paper", "released"}, default="released"
+        Attention-weighted mean of snippets in training: Eq. 4 and 5, or with the 1 that the
+        released implementation adds to the foreground's denominator. The mean alone is the
+        same for however little attention, which then may vanish everywhere.
+    n_snippets : int, default=400
+        Snippets of each video in an epoch. Of longer videos one is drawn at random from each
+        of so many equal parts; of shorter ones all are used, with a weight that makes up.
+    max_epochs : int, default=200
+        Passes over the videos; 6,000 in the paper.
+    batch_size : int, default=32
+        Videos in each step.
+    learning_rate : float, default=3e-3
+        Of Adam; 1e-3 in the paper, for thirty times as many epochs.
+    warmup_epochs : int, default=50
+        Over so many first epochs the weights of the CVAE's loss and of γ₁ rise from 0; 300 of
+        6,000 in the paper.
+    warmup_gamma1 : bool, default=True
+        Whether γ₁ takes part in the warm-up.
+    refresh_every : int, default=1
+        Epochs for which a draw of snippets and the warm-up factor are kept.
+    localization : {"tcam", "attention"}, default="tcam"
+        How intervals are found: in the attention-weighted class activation, as released
+        (:func:`skdgam.localization.tcam_proposals`), or in the attention, as in the paper
+        (:func:`skdgam.localization.attention_proposals`).
+    proposal_threshold : float or sequence of float, default=None
+        What is above it becomes a proposal; with several, each gives proposals of its own.
+        None is 0.05 for "tcam" and 0.5 for "attention".
+    proposal_smoothing : float, default=0.0
+        Standard deviation, in twentieths of a snippet, of a Gaussian over what is thresholded;
+        for "tcam" only.
+    class_threshold : float, default=0.1
+        A video is searched for the classes that are more probable than this in the video as a
+        whole, or for the most probable one.
+    eta : float, default=0.3
+        η of Eq. 17: weight of a proposal's surroundings, which its score is reduced by.
+    nms_threshold : float, default=0.5
+        Of two detections of one class whose tIoU is greater, the better stays. Matters when
+        there are several proposal thresholds.
+    min_snippets, max_snippets : int, default=1 and None
+        Longer videos are subsampled uniformly for localization, shorter ones repeat snippets.
+    stream_weight : float, default=0.5
+        ρ: in a :class:`MultiStreamLocalizer`, the share of this stream's own activation in the
+        score of its proposals.
+    snippet_seconds : float, default=0.64
+        Hop h from snippet to snippet: 16 frames at 25 a second.
+    snippet_offset : float, default=0.0
+        Snippet i stands for [offset + i·h, offset + (i + 1)·h) seconds. 0 for snippets that
+        do not overlap, (window − h) / 2 for windows that do.
+    tiou_thresholds : float or sequence of float, default=0.5
+        Where ``score`` evaluates mAP.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", …; "auto" is CUDA where there is one.
+    random_state : int, RandomState instance or None, default=None
+        Of initial weights, draws of snippets, order of videos and latent variables. No global
+        generator is touched.
+    verbose : int, default=0
+        Greater than 0 prints the losses about ten times in a training. A progress bar is
+        ``set_callbacks(sklearn.callback.ProgressBar())`` with scikit-learn 1.9.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels.
+    n_features_in_ : int
+    n_epochs_ : int
+        Epochs that were trained.
+    history_ : dict of ndarrays of shape (n_epochs,)
+        Mean of each loss term in each epoch: ``foreground``, ``background``, ``guide``,
+        ``reconstruction``, ``cvae_reconstruction``, ``cvae_kl``.
+    weights_ : dict of ndarrays
+        Of all networks, by name; NumPy arrays, so that a fitted model opens on any machine.
+
+    References
+    ----------
+    .. [1] B. Shi, Q. Dai, Y. Mu, J. Wang: Weakly-Supervised Action Localization by Generative
+       Attention Modeling. CVPR 2020.
+
+    Examples
+    --------
+    >>> from skdgam import DGAMLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> X, y = make_untrimmed(n_videos=24, n_classes=2, random_state=0)
+    >>> model = DGAMLocalizer(max_epochs=20, random_state=0).fit(X, y)  # of y, labels only
+    >>> detections = model.predict(X)
+    >>> detections.shape, detections[0].dtype.names
+    ((24,), ('start', 'end', 'label', 'score'))
+    >>> 0 <= model.score(X, y) <= 1
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "gamma1": [Interval(Real, 0, None, closed="left")],
+        "gamma2": [Interval(Real, 0, None, closed="left")],
+        "r": [Interval(Real, None, None, closed="neither")],
+        "foreground_weight": [Interval(Real, 0, None, closed="left")],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "pooling": [StrOptions({"paper", "released"})],
+        "n_snippets": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+        "warmup_gamma1": ["boolean"],
+        "refresh_every": [Interval(Integral, 1, None, closed="left")],
+        "localization": [StrOptions({"tcam", "attention"})],
+        "proposal_threshold": [Interval(Real, 0, 1, closed="left"), "array-like", None],
+        "proposal_smoothing": [Interval(Real, 0, None, closed="left")],
+        "class_threshold": [Interval(Real, 0, 1, closed="both")],
+        "eta": [Interval(Real, 0, None, closed="left")],
+        "nms_threshold": [Interval(Real, 0, 1, closed="both")],
+        "min_snippets": [Interval(Integral, 1, None, closed="left")],
+        "max_snippets": [Interval(Integral, 1, None, closed="left"), None],
+        "stream_weight": [Interval(Real, 0, 1, closed="both")],
+        "snippet_seconds": [Interval(Real, 0, None, closed="neither")],
+        "snippet_offset": [Interval(Real, None, None, closed="neither")],
+        "tiou_thresholds": [Interval(Real, 0, 1, closed="right"), "array-like"],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        alpha=0.03,
+        beta=0.1,
+        gamma1=0.5,
+        gamma2=0.1,
+        r=1.0,
+        foreground_weight=1.0,
+        latent_dim=128,
+        pooling="released",
+        n_snippets=400,
+        max_epochs=200,
+        batch_size=32,
+        learning_rate=3e-3,
+        warmup_epochs=50,
+        warmup_gamma1=True,
+        refresh_every=1,
+        localization="tcam",
+        proposal_threshold=None,
+        proposal_smoothing=0.0,
+        class_threshold=0.1,
+        eta=0.3,
+        nms_threshold=0.5,
+        min_snippets=1,
+        max_snippets=None,
+        stream_weight=0.5,
+        snippet_seconds=0.64,
+        snippet_offset=0.0,
+        tiou_thresholds=0.5,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.alpha = alpha
+        self.beta = beta
+        self.gamma1 = gamma1
+        self.gamma2 = gamma2
+        self.r = r
+        self.foreground_weight = foreground_weight
+        self.latent_dim = latent_dim
+        self.pooling = pooling
+        self.n_snippets = n_snippets
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.warmup_epochs = warmup_epochs
+        self.warmup_gamma1 = warmup_gamma1
+        self.refresh_every = refresh_every
+        self.localization = localization
+        self.proposal_threshold = proposal_threshold
+        self.proposal_smoothing = proposal_smoothing
+        self.class_threshold = class_threshold
+        self.eta = eta
+        self.nms_threshold = nms_threshold
+        self.min_snippets = min_snippets
+        self.max_snippets = max_snippets
+        self.stream_weight = stream_weight
+        self.snippet_seconds = snippet_seconds
+        self.snippet_offset = snippet_offset
+        self.tiou_thresholds = tiou_thresholds
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Learn attention and classes from video-level labels.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+            A list, a 3-D array, tensors, or any sequence that yields one video at a time.
+        y : sequence of n entries, or indicator matrix of shape (n, n_classes)
+            For each video a label, a collection of labels, or its annotation, a list of
+            ``(start, end, label)``, of which nothing but the labels is read. A video without
+            any label shows background alone.
+
+        Returns
+        -------
+        self : DGAMLocalizer
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` or `y` is not of that form; the message names the video. The estimator
+            stays as it was.
+        FloatingPointError
+            If the training diverges.
+        """
+        videos = check_features(X)
+        classes, is_labelled = check_weak_labels(y, len(videos))
+        device = _inference.resolve_device(self.device)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        generator = torch.Generator().manual_seed(seed)
+        network = DGAM(videos.n_features, len(classes), self.latent_dim, generator).to(device)
+
+        def fitted():
+            weights = _inference.to_arrays(network)
+            return {"classes_": classes, "n_features_in_": videos.n_features, "weights_": weights}
+
+        history = train(
+            network,
+            videos,
+            is_labelled,
+            self._settings(Objective),
+            self._settings(Schedule),
+            seed,
+            AfterEpoch(self, X, y, fitted),
+        )
+        vars(self).update(fitted(), history_=history, n_epochs_=len(history["foreground"]))
+        return self
+
+    def predict_proba(self, X):
+        """Probability that each action occurs in each video.
+
+        The classifier's softmax on the attention-pooled feature; what is missing to 1 is the
+        probability of background.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        probability : ndarray of shape (n, n_classes), in [0, 1]
+            Columns as in ``classes_``.
+        """
+        activations = self._activations(self._check(X))
+        return np.stack([activation.probability for activation in activations])
+
+    def attention(self, X):
+        """Attention λ of every snippet: how much it takes part in an action, of any class.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        attention : list of n ndarrays of shape (n_snippets_i,), in [0, 1]
+        """
+        return self._of_snippets(X, DGAM.attention)
+
+    def class_activation(self, X):
+        """T-CAM of every snippet: the softmax of w·x over classes and background, Eq. 13.
+
+        Not smoothed, and without the classifier's bias.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        tcam : list of n ndarrays of shape (n_snippets_i, n_classes), in [0, 1]
+            Columns as in ``classes_``; what is missing to 1 is background.
+        """
+
+        def tcam(network, x):
+            return network.activation(x).softmax(dim=-1)[:, :-1]
+
+        return self._of_snippets(X, tcam)
+
+    def reconstruction_error(self, X):
+        """Error of reconstructing every snippet from nothing but its attention, Eq. 12.
+
+        Decoded is the mean of the latent prior. Where the error is high, a snippet does not
+        look as others of its attention do.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        error : list of n ndarrays of shape (n_snippets_i,), not negative
+            Squared, averaged over features.
+        """
+
+        def error(network, x):
+            attention = network.attention(x)
+            z = (self.r * attention)[:, None].expand(-1, self.latent_dim)
+            return (network.decode(z, attention) - x).square().mean(dim=-1)
+
+        return self._of_snippets(X, error)
+
+    def _check(self, X):
+        """Check features against the fitted ones."""
+        check_is_fitted(self)
+        return check_features(X, self.n_features_in_)
+
+    def _settings(self, kind):
+        """Gather the parameters that a part of the computation depends on."""
+        return kind(**{name: getattr(self, name) for name in kind.__dataclass_fields__})
+
+    def _network(self):
+        device = _inference.resolve_device(self.device, fallback=True)
+        return _inference.from_arrays(self.weights_, device)
+
+    def _of_snippets(self, X, function):
+        """Evaluate function(network, x) for all snippets, an array for each video."""
+        return list(_inference.map_snippets(function, self._network(), self._check(X)))
+
+    def _activations(self, videos):
+        """Yield what the networks say of each video, on the snippets used for localization."""
+        n_used = np.clip(videos.lengths, self.min_snippets, self.max_snippets)
+        return _inference.activations(self._network(), videos, n_used)
+
+    def _propose(self, activation, n_snippets, duration=None, others=()):
+        """Proposals of one video, in seconds."""
+        proposals = propose(activation, self._settings(Search), others)
+        hop, offset = self.snippet_seconds, self.snippet_offset
+        if duration is not None:
+            hop, offset = duration / n_snippets, 0.0
+        scale = hop * n_snippets / len(activation.attention)
+        return make_intervals(
+            offset + scale * proposals["start"],
+            offset + scale * proposals["end"],
+            self.classes_[proposals["label"]],
+            proposals["score"],
+        )
+
+    def _detect(self, videos, durations):
+        """Yield the detections of each video, best first."""
+        for i, activation in enumerate(self._activations(videos)):
+            duration = None if durations is None else durations[i]
+            proposals = self._propose(activation, videos.lengths[i], duration)
+            yield non_maximum_suppression(proposals, self.nms_threshold)
+
+    def _ends(self, videos, durations):
+        """Where each video ends; a last snippet that was cut short has no features."""
+        if durations is not None:
+            return durations
+        return (videos.lengths + 1) * self.snippet_seconds + 2 * self.snippet_offset

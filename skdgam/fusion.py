@@ -1,0 +1,291 @@
+"""MultiStreamLocalizer: a localizer for each stream of features, fused."""
+
+import numpy as np
+from sklearn.base import _fit_context, clone
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import check_is_fitted
+
+from skdgam._base import LocalizerMixin
+from skdgam._callbacks import CallbackSupportMixin, Subtasks, with_callbacks
+from skdgam._validation import check_features
+from skdgam.estimator import DGAMLocalizer
+from skdgam.intervals import non_maximum_suppression
+
+__all__ = ["MultiStreamLocalizer"]
+
+
+class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseComposition):
+    """Localize with several streams of features, such as RGB and optical flow.
+
+    Each stream has a localizer of its own, trained alone on its columns. In localization the
+    score of a stream's proposals takes the activation of the others in, by its
+    ``stream_weight``; the proposals of all streams then compete in non-maximum suppression,
+    class by class.
+
+    Parameters
+    ----------
+    streams : list of (name, DGAMLocalizer, columns)
+        Columns are a slice or a list of indices into the features of `X`. Parameters of a
+        localizer are reached as ``name__parameter``.
+    nms_threshold : float, default=0.5
+        Of two detections of one class whose tIoU is greater, the better stays.
+    tiou_thresholds : float or sequence of float, default=0.5
+        Where ``score`` evaluates mAP.
+
+    Attributes
+    ----------
+    localizers_ : dict of DGAMLocalizer
+        The fitted localizers by the names of their streams.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+        Of all streams together.
+
+    Examples
+    --------
+    >>> from skdgam import DGAMLocalizer, MultiStreamLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> X, y = make_untrimmed(n_videos=24, n_classes=2, n_features=(16, 24), random_state=0)
+    >>> model = MultiStreamLocalizer([
+    ...     ("rgb", DGAMLocalizer(gamma1=0.5, max_epochs=20, random_state=0), slice(0, 16)),
+    ...     ("flow", DGAMLocalizer(gamma1=0.3, max_epochs=20, random_state=0), slice(16, 40)),
+    ... ]).fit(X, y)
+    >>> model.predict(X).shape
+    (24,)
+    """
+
+    _parameter_constraints: dict = {
+        "streams": [list],
+        "nms_threshold": DGAMLocalizer._parameter_constraints["nms_threshold"],
+        "tiou_thresholds": DGAMLocalizer._parameter_constraints["tiou_thresholds"],
+    }
+
+    def __init__(self, streams, *, nms_threshold=0.5, tiou_thresholds=0.5):
+        self.streams = streams
+        self.nms_threshold = nms_threshold
+        self.tiou_thresholds = tiou_thresholds
+
+    @classmethod
+    def from_fitted(cls, streams, **params):
+        """Put fitted localizers together, without fitting.
+
+        Parameters
+        ----------
+        streams : list of (name, fitted DGAMLocalizer, columns)
+        **params
+            Further parameters of MultiStreamLocalizer.
+
+        Returns
+        -------
+        localizer : MultiStreamLocalizer
+            Fitted. It shares the localizers that were given.
+
+        Raises
+        ------
+        ValueError
+            If the localizers do not know the same classes, or the columns of one do not fit
+            its number of features.
+        """
+        model = cls(streams, **params)
+        n_features = 0
+        for _, localizer, columns in model._checked_streams():
+            check_is_fitted(localizer)
+            if isinstance(columns, slice):
+                last = (columns.start or 0) + localizer.n_features_in_
+            else:
+                last = int(np.max(columns)) + 1
+            n_features = max(n_features, last)
+        return model._set_fitted({name: fitted for name, fitted, _ in streams}, n_features)
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y):
+        """Fit a clone of each stream's localizer to its columns.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+            Streams side by side in the columns.
+        y : sequence of n entries, or indicator matrix of shape (n, n_classes)
+            As for ``DGAMLocalizer.fit``.
+
+        Returns
+        -------
+        self : MultiStreamLocalizer
+        """
+        streams = self._checked_streams()
+        videos = check_features(X)
+        tasks = Subtasks(self, X, y, len(streams))
+        localizers = {}
+        for name, localizer, columns in streams:
+            _check_columns(name, columns, videos.n_features)
+            localizers[name] = clone(localizer)
+            with tasks.propagated(name, localizers[name]):
+                localizers[name].fit(videos.columns(columns), y)
+        tasks.end()
+        return self._set_fitted(localizers, videos.n_features)
+
+    def predict_proba(self, X):
+        """Probability that each action occurs in each video: the mean over the streams.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        probability : ndarray of shape (n, n_classes), in [0, 1]
+            Columns as in ``classes_``.
+        """
+        return self._mean_over_streams("predict_proba", X)
+
+    def attention(self, X):
+        """Attention of every snippet, the mean over the streams.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        attention : list of n ndarrays of shape (n_snippets_i,), in [0, 1]
+        """
+        return self._mean_over_streams("attention", X)
+
+    def class_activation(self, X):
+        """T-CAM of every snippet, the mean over the streams.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        tcam : list of n ndarrays of shape (n_snippets_i, n_classes), in [0, 1]
+        """
+        return self._mean_over_streams("class_activation", X)
+
+    def _mean_over_streams(self, method, X):
+        check_is_fitted(self)
+        videos = check_features(X, self.n_features_in_)
+        of_streams = [
+            getattr(localizer, method)(videos.columns(columns))
+            for localizer, columns in self._fitted_streams()
+        ]
+        means = [np.mean(of_video, axis=0) for of_video in zip(*of_streams, strict=True)]
+        return np.stack(means) if method == "predict_proba" else means
+
+    def _detect(self, videos, durations):
+        """Yield the detections of each video, best first."""
+        localizers, columns = zip(*self._fitted_streams(), strict=True)
+        activations = [
+            localizer._activations(videos.columns(of_stream))
+            for localizer, of_stream in zip(localizers, columns, strict=True)
+        ]
+        for i, of_streams in enumerate(zip(*activations, strict=True)):
+            duration = None if durations is None else durations[i]
+            proposals = [
+                localizer._propose(
+                    own, videos.lengths[i], duration, [a for a in of_streams if a is not own]
+                )
+                for localizer, own in zip(localizers, of_streams, strict=True)
+            ]
+            yield non_maximum_suppression(np.concatenate(proposals), self.nms_threshold)
+
+    def _ends(self, videos, durations):
+        return next(iter(self.localizers_.values()))._ends(videos, durations)
+
+    def _fitted_streams(self):
+        return [(self.localizers_[name], columns) for name, _, columns in self.streams]
+
+    def _set_fitted(self, localizers, n_features):
+        """Take fitted localizers over if they go together."""
+        first, *others = localizers.values()
+        for name, localizer in zip([*localizers][1:], others, strict=True):
+            if not np.array_equal(localizer.classes_, first.classes_):
+                raise ValueError(
+                    f"Stream {name!r} knows the classes {localizer.classes_.tolist()}, but "
+                    f"{[*localizers][0]!r} knows {first.classes_.tolist()}; all streams must be "
+                    "fitted on the same labels."
+                )
+            for parameter in ("min_snippets", "max_snippets", "snippet_seconds"):
+                own, expected = getattr(localizer, parameter), getattr(first, parameter)
+                if own != expected:
+                    raise ValueError(
+                        f"Stream {name!r} has {parameter}={own}, but {[*localizers][0]!r} has "
+                        f"{expected}; streams are localized on the same snippets."
+                    )
+        self.localizers_ = localizers
+        self.classes_ = first.classes_
+        self.n_features_in_ = n_features
+        return self
+
+    def _checked_streams(self):
+        """The parameter `streams`, if it is well formed."""
+        try:
+            names = [name for name, _, _ in self.streams]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "streams must be a list of (name, localizer, columns), such as "
+                f"[('rgb', DGAMLocalizer(), slice(0, 1024))]; got {self.streams!r}."
+            ) from error
+        if not names:
+            raise ValueError("streams is empty; it needs at least one stream.")
+        self._validate_names(names)
+        for name, localizer, _ in self.streams:
+            if not isinstance(localizer, DGAMLocalizer):
+                raise TypeError(
+                    f"Stream {name!r} has a {type(localizer).__name__}; it must be a DGAMLocalizer."
+                )
+        return self.streams
+
+    @property
+    def _named_localizers(self):
+        """`streams` without columns, the form that scikit-learn's compositions work on."""
+        return [(name, localizer) for name, localizer, _ in self.streams]
+
+    @_named_localizers.setter
+    def _named_localizers(self, value):
+        self.streams = [
+            (name, localizer, columns)
+            for (name, localizer), (_, _, columns) in zip(value, self.streams, strict=True)
+        ]
+
+    def get_params(self, deep=True):
+        """Get the parameters, and with `deep` those of the localizers.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        params : dict
+        """
+        return self._get_params("_named_localizers", deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, also those of a localizer: ``set_params(rgb__alpha=0.1)``.
+
+        Parameters
+        ----------
+        **params
+            Values by name.
+
+        Returns
+        -------
+        self : MultiStreamLocalizer
+        """
+        return self._set_params("_named_localizers", **params)
+
+
+def _check_columns(name, columns, n_features):
+    """Check that the columns of a stream lie in the features."""
+    try:
+        chosen = np.arange(n_features)[columns]
+    except IndexError:
+        chosen = []
+    stop = columns.stop if isinstance(columns, slice) else None
+    if not np.size(chosen) or (stop or 0) > n_features:
+        raise ValueError(
+            f"Stream {name!r} takes the columns {columns}, but X has {n_features} features."
+        )
