@@ -425,7 +425,8 @@ def _common_dtype(labels: list[np.ndarray]) -> np.dtype:
     if text and len(text) < len(used):
         number = next(label for label in used if label.dtype.kind != "U")
         raise ValueError(
-            f"Some labels are text ({text[0][0]!r}) and some numbers ({number[0]!r}); use one kind."
+            f"Some labels are text ({text[0][0].item()!r}) and some numbers "
+            f"({number[0].item()!r}); use one kind."
         )
     return np.result_type(*used) if used else np.dtype("U1")
 

@@ -372,7 +372,8 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
 
     def _of_snippets(self, X, function):
         """Evaluate function(network, x) for all snippets, an array for each video."""
-        return list(_inference.map_snippets(function, self._network(), self._check(X)))
+        videos = self._check(X)
+        return list(_inference.map_snippets(function, self._network(), videos))
 
     def _activations(self, videos):
         """Yield what the networks say of each video, on the snippets used for localization."""

@@ -1,12 +1,16 @@
-"""Shared fixtures."""
+"""Data beside the project, as fixtures: what is absent skips its tests."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from skdgam.intervals import make_intervals
+
+# What tests train is too small to gain from threads, and they would fight over busy cores.
+torch.set_num_threads(1)
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -24,26 +28,32 @@ def shared_file():
     return shared
 
 
-def load_annotations(database, subset=None):
-    """Interval arrays, by video, of an ActivityNet-style database."""
-    return {
-        name: make_intervals(
-            [a["segment"][0] for a in video["annotations"]],
-            [a["segment"][1] for a in video["annotations"]],
-            np.array([a["label"] for a in video["annotations"]], dtype=str),
-        )
-        for name, video in database.items()
-        if subset in (None, video["subset"])
-    }
+@pytest.fixture(scope="session")
+def to_intervals():
+    """Turn a list of ActivityNet-style dicts into an interval array."""
+
+    def convert(items):
+        start, end = np.array([item["segment"] for item in items]).reshape(-1, 2).T
+        labels = np.array([item["label"] for item in items], dtype=str)
+        scores = [item["score"] for item in items if "score" in item]
+        return make_intervals(start, end, labels, scores if len(scores) == len(items) else None)
+
+    return convert
 
 
 @pytest.fixture(scope="session")
-def thumos14_database():
-    return json.loads(shared("data/thumos14_annotations.json").read_text())["database"]
+def thumos14_test(to_intervals):
+    """Annotations of THUMOS14's test videos, by name."""
+    database = json.loads(shared("data/thumos14_annotations.json").read_text())["database"]
+    return {
+        name: to_intervals(video["annotations"])
+        for name, video in database.items()
+        if video["subset"] == "test"
+    }
 
 
 class Released:
-    """Outputs of the released implementation on one benchmark's settings."""
+    """Outputs of the released implementation with the settings of one benchmark."""
 
     def __init__(self, benchmark):
         self.benchmark = benchmark
@@ -58,6 +68,10 @@ class Released:
             for name in self.arrays.files
             if name.startswith(prefix)
         }
+
+    @property
+    def ground_truth(self):
+        return json.loads(str(self["ground_truth"]))
 
 
 @pytest.fixture(scope="session", params=["thumos14", "activitynet12"])

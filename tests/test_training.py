@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from skdgam import _training
-from skdgam._training import Objective
+from skdgam._training import Objective, Schedule
+from skdgam._validation import check_features
 from skdgam.networks import DGAM
 
 RELEASED_NAMES = {
@@ -98,3 +99,138 @@ def test_one_step_of_each_stage_ends_at_the_released_weights(step, released):
         off = np.abs((state[name] - after).numpy())
         assert np.mean(off > 1e-6) <= 0.01, name
         assert np.abs((state[name] - before[name]).numpy()).max() > 5e-4, name
+
+
+def make_schedule(**changes):
+    settings = {
+        "n_snippets": 20,
+        "max_epochs": 4,
+        "batch_size": 2,
+        "learning_rate": 1e-2,
+        "warmup_epochs": 2,
+        "warmup_gamma1": True,
+        "refresh_every": 1,
+    }
+    return Schedule(**(settings | changes))
+
+
+@pytest.fixture
+def videos():
+    rng = np.random.default_rng(0)
+    return check_features([rng.normal(size=(n, 6)) for n in (30, 12, 20, 7, 25)])
+
+
+IS_LABELLED = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]], dtype=bool)
+
+
+def run(videos, objective=Objective(), after_epoch=lambda epoch, means: False, **changes):  # noqa: B008
+    network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
+    schedule = make_schedule(**changes)
+    history = _training.train(network, videos, IS_LABELLED, objective, schedule, 0, after_epoch)
+    return network, history
+
+
+def test_warmup_rises_linearly_and_stays():
+    schedule = make_schedule(warmup_epochs=4)
+    assert [schedule.warmup(e) for e in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+
+
+def test_warmup_rises_in_the_steps_of_the_released_implementation():
+    schedule = make_schedule(warmup_epochs=300, refresh_every=10)
+    assert [schedule.warmup(e) for e in (0, 9, 10, 19, 295, 300, 5999)] == [
+        *(0, 0, 1 / 30, 1 / 30, 29 / 30, 1, 1)
+    ]
+
+
+def test_without_warmup_the_weights_are_full_at_once():
+    assert make_schedule(warmup_epochs=0).warmup(0) == 1
+
+
+def test_history_has_every_term_of_every_epoch(videos):
+    _, history = run(videos)
+    assert set(history) == {
+        *("cvae_reconstruction", "cvae_kl"),
+        *("foreground", "background", "guide", "reconstruction"),
+    }
+    assert {len(values) for values in history.values()} == {4}
+
+
+def test_without_gamma1_the_cvae_stays_as_it_was(videos):
+    network, history = run(videos, Objective(gamma1=0.0))
+    fresh, _ = run(videos, Objective(gamma1=0.0), max_epochs=0)
+    assert set(history) == {"foreground", "background", "guide"}
+    for name, value in network.decoder.state_dict().items():
+        assert torch.equal(value, fresh.decoder.state_dict()[name])
+    assert not torch.equal(network.classifier.weight, fresh.classifier.weight)
+
+
+def test_the_cvae_learns_to_reconstruct(videos):
+    _, history = run(videos, max_epochs=60)
+    assert history["cvae_reconstruction"][-1] < 0.8 * history["cvae_reconstruction"][2]
+
+
+def test_training_stops_when_it_is_asked_to(videos):
+    _, history = run(videos, after_epoch=lambda epoch, means: epoch == 1)
+    assert len(history["foreground"]) == 2
+
+
+def test_global_generators_are_not_touched(videos):
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    run(videos)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_divergence_is_reported_with_its_epoch(videos):
+    with pytest.raises(FloatingPointError, match="diverged in epoch [0-9]+: .*Lower learning_rate"):
+        run(videos, learning_rate=1e18, max_epochs=20)
+
+
+def test_a_short_video_weighs_as_much_as_a_long_one():
+    batch = _training.make_batch(
+        [np.ones((5, 2), dtype=np.float32), np.ones((20, 2), dtype=np.float32)],
+        20,
+        np.ones((2, 1), dtype=bool),
+        torch.device("cpu"),
+    )
+    assert batch.membership.sum(dim=1).tolist() == [20, 20]
+    assert batch.weights.tolist() == [4] * 5 + [1] * 20
+
+
+def test_neighbours_stay_in_their_video():
+    batch = _training.make_batch(
+        [np.ones((n, 2), dtype=np.float32) for n in (3, 9, 1)],
+        9,
+        np.ones((3, 1), dtype=bool),
+        torch.device("cpu"),
+    )
+    assert torch.equal(batch.video[batch.neighbours], batch.video[:, None].expand(-1, 9))
+
+
+def test_pooled_logits_are_the_logits_of_pooled_features():
+    network = DGAM(6, 2, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(10, 6, generator=torch.Generator().manual_seed(1))
+    attention, membership = network.attention(x), torch.eye(2).repeat_interleave(5, dim=1)
+    foreground, background = _training.pooled_logits(
+        network.activation(x), attention, membership, network.classifier.bias, "paper"
+    )
+    for logits, weights in ((foreground, attention), (background, 1 - attention)):
+        pooled = membership * weights @ x / (membership * weights).sum(dim=1, keepdim=True)
+        torch.testing.assert_close(logits, network.classifier(pooled))
+
+
+def test_an_epoch_sees_every_video_but_those_of_the_last_short_batch(videos):
+    seen = []
+    real = _training.make_batch
+
+    def spy(arrays, *rest):
+        seen.extend(len(array) for array in arrays)
+        return real(arrays, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_training, "make_batch", spy)
+        run(videos, Objective(gamma1=0.0), max_epochs=1)
+    assert len(seen) == 4
+    assert max(seen) <= 20  # of longer videos, n_snippets are drawn

@@ -1,0 +1,367 @@
+"""DGAMLocalizer as its users meet it."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import InvalidParameterError
+
+from skdgam import DGAMLocalizer, presets
+from skdgam.datasets import make_untrimmed
+from skdgam.metrics import mean_average_precision
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(n_videos=24, n_classes=3, n_features=12, random_state=0)
+
+
+def quick(**params):
+    return DGAMLocalizer(**({"max_epochs": 4, "latent_dim": 8, "random_state": 0} | params))
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return quick().fit(*data)
+
+
+def labels_of(y):
+    return [set(intervals["label"].tolist()) for intervals in y]
+
+
+def same_weights(a, b):
+    return all(np.array_equal(a.weights_[name], b.weights_[name]) for name in a.weights_)
+
+
+# --- fit ---
+
+
+def test_fit_returns_a_fitted_estimator(data):
+    X, y = data
+    model = quick()
+    assert model.fit(X, y) is model
+    assert model.classes_.tolist() == ["action 0", "action 1", "action 2"]
+    assert model.n_features_in_ == 12
+    assert model.n_epochs_ == len(model.history_["foreground"]) == 4
+
+
+def test_fit_never_sees_a_time(data):
+    # The release test of weak supervision: annotations, labels, annotations with their times
+    # spoilt, and an indicator matrix all give the same weights, bit for bit.
+    X, y = data
+    spoilt = [[(np.nan, -7.0, label) for label in labels] for labels in labels_of(y)]
+    models = [quick().fit(X, target) for target in (y, labels_of(y), spoilt)]
+    assert same_weights(models[0], models[1])
+    assert same_weights(models[0], models[2])
+    indicator = [[name in labels for name in models[0].classes_] for labels in labels_of(y)]
+    assert same_weights(models[0], quick().fit(X, np.array(indicator)))
+
+
+def test_the_seed_decides_everything(data):
+    assert same_weights(quick().fit(*data), quick().fit(*data))
+    assert not same_weights(quick().fit(*data), quick(random_state=1).fit(*data))
+
+
+def test_fit_leaves_its_inputs_alone(data):
+    X, y = copy.deepcopy(data)
+    for video in X:
+        video.setflags(write=False)
+    quick().fit(X, y)
+    for ours, theirs in zip([*X, *y], [*data[0], *data[1]], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "match"),
+    [
+        (lambda X: X[0], lambda y: y, r"wrap it as \[x\]"),
+        (lambda X: X, lambda y: y[1:], "y has 23 entries, but there are 24 videos"),
+        (lambda X: [*X[:-1], X[-1] * np.nan], lambda y: y, r"X\[23\] is nan at snippet 0"),
+    ],
+)
+def test_bad_input_changes_nothing(data, X, y, match):
+    model = quick().fit(*data)
+    before = pickle.dumps(vars(model))
+    with pytest.raises(ValueError, match=match):
+        model.fit(X(data[0]), y(data[1]))
+    assert pickle.dumps(vars(model)) == before
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        ({"alpha": -1}, "'alpha' parameter"),
+        ({"pooling": "max"}, "'pooling' parameter"),
+        ({"localization": "both"}, "'localization' parameter"),
+        ({"max_epochs": 0}, "'max_epochs' parameter"),
+        ({"snippet_seconds": 0}, "'snippet_seconds' parameter"),
+        ({"learning_rate": 0.0}, "'learning_rate' parameter"),
+    ],
+)
+def test_parameters_are_checked(data, params, match):
+    with pytest.raises(InvalidParameterError, match=match):
+        quick(**params).fit(*data)
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "cuda"])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_device_that_is_not_there(data, device):
+    with pytest.raises(ValueError, match="0 CUDA devices that torch can use; use device="):
+        quick(device=device).fit(*data)
+
+
+def test_a_model_of_a_machine_with_cuda_works_without(data, fitted):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    model = copy.deepcopy(fitted).set_params(device="cuda")
+    with pytest.warns(UserWarning, match="the CPU is used instead"):
+        proba = model.predict_proba(data[0])
+    np.testing.assert_array_equal(proba, fitted.predict_proba(data[0]))
+
+
+def test_a_device_of_no_kind(data):
+    with pytest.raises(ValueError, match="device='gpu' is none"):
+        quick(device="gpu").fit(*data)
+
+
+def test_one_snippet_one_class_and_background_only():
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n, 4)) for n in (1, 2, 30, 8)]
+    model = quick().fit(X, ["jump", "jump", [], ["jump"]])
+    assert model.predict_proba(X).shape == (4, 1)
+    assert all(len(a) == len(x) for a, x in zip(model.attention(X), X, strict=True))
+    model.predict(X)
+
+
+def test_integer_labels_stay_integers(data):
+    X, y = data
+    names = np.unique(np.concatenate([v["label"] for v in y])).tolist()
+    model = quick().fit(X, [[names.index(label) for label in labels] for labels in labels_of(y)])
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert model.predict(X)[0]["label"].dtype.kind == "i"
+
+
+# --- predict ---
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_frame", "predict_proba", "attention"])
+def test_not_fitted(data, method):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        getattr(quick(), method)(data[0])
+
+
+def test_predict_gives_sorted_intervals_inside_each_video(data, fitted):
+    X, _ = data
+    detections = fitted.predict(X)
+    assert detections.shape == (24,)
+    assert detections.dtype == object
+    for video, found in zip(X, detections, strict=True):
+        assert found.dtype.names == ("start", "end", "label", "score")
+        assert found["label"].dtype == fitted.classes_.dtype
+        assert (np.diff(found["start"]) >= 0).all()
+        assert (found["start"] >= 0).all()
+        assert (found["end"] <= len(video) * 0.64 + 1e-9).all()
+        assert (found["start"] < found["end"]).all()
+        assert np.isin(found["label"], fitted.classes_).all()
+    assert sum(map(len, detections)) > 0
+
+
+def test_predict_of_a_video_does_not_depend_on_the_others(data, fitted):
+    X, _ = data
+    together, alone = fitted.predict(X)[5], fitted.predict([X[5]])[0]
+    assert together["label"].tolist() == alone["label"].tolist()
+    for name in ("start", "end", "score"):
+        np.testing.assert_allclose(together[name], alone[name], atol=1e-5)
+
+
+def test_offset_moves_and_hop_stretches_time(data, fitted):
+    X, _ = data
+    base = np.concatenate(fitted.predict(X))
+    moved = copy.deepcopy(fitted).set_params(snippet_seconds=1.28, snippet_offset=0.5)
+    moved = np.concatenate(moved.predict(X))
+    np.testing.assert_allclose(moved["start"], 2 * base["start"] + 0.5)
+    np.testing.assert_allclose(moved["end"], 2 * base["end"] + 0.5)
+
+
+def test_durations_stretch_each_video(data, fitted):
+    X, _ = data
+    durations = np.array([3 * 0.64 * len(video) for video in X])
+    base, stretched = fitted.predict(X), fitted.predict(X, durations=durations)
+    np.testing.assert_allclose(
+        np.concatenate(stretched)["end"], 3 * np.concatenate(base)["end"], rtol=1e-9
+    )
+
+
+def test_subsampled_snippets_keep_their_times(data):
+    # 3,000 snippets, of which 100 are used: an action in the middle third stays there.
+    X = [np.concatenate([np.zeros((1000, 2)), np.ones((1000, 2)), np.zeros((1000, 2))])]
+    model = quick(max_snippets=100, proposal_threshold=0.5).fit(X, ["jump"])
+    attention = np.array([[0.0, 8.0]]).repeat(256, axis=0)
+    model.weights_["attention_head.0.weight"][:] = attention
+    model.weights_["attention_head.0.bias"][:] = 0
+    model.weights_["attention_head.2.weight"][:] = 1
+    model.weights_["attention_head.2.bias"][:] = -30
+    model.weights_["classifier.weight"][0] = 9
+    (found,) = model.predict(X)
+    assert len(found) == 1
+    assert found["start"] == pytest.approx(1000 * 0.64, abs=30 * 0.64)
+    assert found["end"] == pytest.approx(2000 * 0.64, abs=30 * 0.64)
+
+
+def test_attention_localization_thresholds_attention(data, fitted):
+    X, _ = data
+    model = copy.deepcopy(fitted)
+    model.set_params(localization="attention", proposal_threshold=0.5, class_threshold=0.0)
+    for video, attention, found in zip(X, model.attention(X), model.predict(X), strict=True):
+        inside = np.zeros(len(video), dtype=bool)
+        for interval in found:
+            first, stop = np.rint([interval["start"] / 0.64, interval["end"] / 0.64]).astype(int)
+            inside[first:stop] = True
+        np.testing.assert_array_equal(inside, attention > 0.5)
+
+
+def test_several_thresholds_compete(data, fitted):
+    X, _ = data
+    model = copy.deepcopy(fitted).set_params(proposal_threshold=[0.05, 0.2, 0.4], nms_threshold=1)
+    n_all = sum(map(len, model.predict(X)))
+    n_kept = sum(map(len, model.set_params(nms_threshold=0.3).predict(X)))
+    assert n_kept < n_all
+
+
+def test_predict_proba_leaves_a_share_to_background(data, fitted):
+    proba = fitted.predict_proba(data[0])
+    assert proba.shape == (24, 3)
+    assert (proba >= 0).all()
+    assert (proba.sum(axis=1) < 1).all()
+
+
+def test_curves_have_one_value_a_snippet(data, fitted):
+    X, _ = data
+    lengths = [len(video) for video in X]
+    for curves in (fitted.attention(X), fitted.reconstruction_error(X)):
+        assert [curve.shape for curve in curves] == [(n,) for n in lengths]
+        assert all((curve >= 0).all() for curve in curves)
+    assert all((curve <= 1).all() for curve in fitted.attention(X))
+    tcam = fitted.class_activation(X)
+    assert [curve.shape for curve in tcam] == [(n, 3) for n in lengths]
+    assert all((curve.sum(axis=1) < 1).all() for curve in tcam)
+
+
+def test_long_videos_go_through_the_networks_in_parts(data, fitted, monkeypatch):
+    X, _ = data
+    whole = fitted.attention(X)
+    monkeypatch.setattr("skdgam._inference.ROWS_AT_ONCE", 50)
+    for a, b in zip(whole, fitted.attention(X), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_features_of_another_extractor(data, fitted):
+    with pytest.raises(ValueError, match=r"X\[0\] has 5 features, .* fitted with 12"):
+        fitted.predict([np.ones((9, 5))])
+
+
+def test_predict_frame_is_tidy(data, fitted):
+    pd = pytest.importorskip("pandas")
+    X, _ = data
+    frame, detections = fitted.predict_frame(X), fitted.predict(X)
+    assert list(frame.columns) == ["video", "start", "end", "label", "score"]
+    assert len(frame) == sum(map(len, detections))
+    third = frame[frame["video"] == 3].drop(columns="video").reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        third, pd.DataFrame.from_records(detections[3]), check_dtype=False
+    )
+
+
+# --- score ---
+
+
+def test_score_is_the_mean_of_map(data, fitted):
+    X, y = data
+    model = copy.deepcopy(fitted).set_params(tiou_thresholds=[0.1, 0.3])
+    expected = mean_average_precision(y, model.predict(X), [0.1, 0.3]).mean()
+    assert model.score(X, y) == pytest.approx(expected)
+
+
+def test_score_needs_intervals_and_names_what_does_without(data, fitted):
+    with pytest.raises(ValueError, match="needs the annotated intervals .*average_precision_score"):
+        fitted.score(data[0], labels_of(data[1]))
+
+
+def test_score_refuses_unknown_labels(data, fitted):
+    X, y = data
+    y = [[(0, 1, "swim")], *y[1:]]
+    with pytest.raises(
+        ValueError,
+        match=r"y\[0\] has the label 'swim', .* knows 'action 0', 'action 1', 'action 2'",
+    ):
+        fitted.score(X, y)
+
+
+def test_score_clips_what_runs_past_the_end(data, fitted):
+    X, y = data
+    late = [[(0.0, 1e6, "action 0")], *y[1:]]
+    with pytest.warns(UserWarning, match=r"1 of 24 videos have intervals past their end"):
+        fitted.score(X, late)
+
+
+def test_a_last_snippet_cut_short_is_no_reason_to_warn(data, fitted):
+    X, y = data
+    end = len(X[0]) * 0.64
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.score(X, [[(end - 3, end + 0.5, "action 0")], *y[1:]])
+
+
+# --- an estimator among others ---
+
+
+def test_clone_and_pickle(data, fitted):
+    assert clone(fitted).get_params() == fitted.get_params()
+    loaded = pickle.loads(pickle.dumps(fitted))
+    for a, b in zip(loaded.predict(data[0]), fitted.predict(data[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_tensor_is_in_the_state(fitted):
+    assert {type(value) for value in fitted.weights_.values()} == {np.ndarray}
+    assert b"torch" not in pickle.dumps(fitted)
+
+
+@pytest.mark.parametrize("name", presets.__all__)
+def test_presets_are_arguments(data, name):
+    preset = getattr(presets, name)
+    model = DGAMLocalizer(**preset).set_params(max_epochs=2, random_state=0).fit(*data)
+    assert len(model.predict(data[0])) == 24
+
+
+def test_verbose_prints_the_losses(data, capsys):
+    quick(max_epochs=20, verbose=1).fit(*data)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("epoch 20/20")
+    assert "foreground" in lines[-1]
+
+
+def test_nothing_is_printed_by_default(data, capsys):
+    quick().fit(*data)
+    assert capsys.readouterr() == ("", "")
+
+
+# --- what the method is for ---
+
+
+def test_the_generative_part_tells_action_from_context():
+    # One seed of what benchmarks/quality.py measures over three.
+    X, y = make_untrimmed(n_videos=80, n_classes=3, random_state=0)
+    scores = {}
+    for gamma1 in (0.0, 0.5):
+        model = DGAMLocalizer(
+            gamma1=gamma1, max_epochs=100, batch_size=16, learning_rate=1e-2, random_state=0
+        )
+        scores[gamma1] = model.fit(X[:40], y[:40]).score(X[40:], y[40:])
+    assert scores[0.5] > scores[0.0] > 0.1

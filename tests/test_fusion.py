@@ -1,0 +1,219 @@
+"""MultiStreamLocalizer, and equality of both streams with the released implementation."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, presets
+from skdgam.datasets import make_untrimmed
+from skdgam.metrics import mean_average_precision
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(n_videos=16, n_classes=3, n_features=(6, 9), random_state=0)
+
+
+def make(**params):
+    return DGAMLocalizer(**({"max_epochs": 3, "latent_dim": 4, "random_state": 0} | params))
+
+
+def make_streams(**params):
+    return [
+        ("rgb", make(**params), slice(0, 6)),
+        ("flow", make(gamma1=0.3, **params), slice(6, 15)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return MultiStreamLocalizer(make_streams()).fit(*data)
+
+
+def released_localizer(released, stream):
+    """A fitted DGAMLocalizer with the weights of the released implementation."""
+    preset = getattr(presets, f"{released.benchmark.upper()}_{stream.upper()}")
+    weights = released.weights(f"{stream}.")
+    names = {
+        "att_head.fc1": "attention_head.0",
+        "att_head.fc2": "attention_head.2",
+        "clf_head.fc1": "classifier",
+    }
+    model = DGAMLocalizer(**preset)
+    model.weights_ = {
+        f"{ours}.{kind}": weights[f"{theirs}.{kind}"]
+        for theirs, ours in names.items()
+        for kind in ("weight", "bias")
+    }
+    # The CVAE takes no part in localization.
+    shapes = {"encoder": [(128, 25), (128, 128), (256, 128)]}
+    shapes["decoder"] = [(128, 129), (128, 128), (24, 128)]
+    for part, layers in shapes.items():
+        for i, shape in enumerate(layers):
+            model.weights_[f"{part}.{2 * i}.weight"] = np.zeros(shape, dtype=np.float32)
+            model.weights_[f"{part}.{2 * i}.bias"] = np.zeros(shape[0], dtype=np.float32)
+    model.classes_ = np.array([f"c{k}" for k in range(6)])
+    model.n_features_in_ = 24
+    return model
+
+
+@pytest.fixture
+def released_model(released):
+    return MultiStreamLocalizer.from_fitted(
+        [
+            ("rgb", released_localizer(released, "rgb"), slice(0, 24)),
+            ("flow", released_localizer(released, "flow"), slice(24, None)),
+        ]
+    )
+
+
+@pytest.fixture
+def released_videos(released):
+    return [
+        np.concatenate([released[f"video{i}_rgb"], released[f"video{i}_flow"]], axis=1)
+        for i in range(10)
+    ]
+
+
+def test_detections_are_those_of_the_released_implementation(
+    released, released_model, released_videos
+):
+    for i, found in enumerate(released_model.predict(released_videos)):
+        theirs = released[f"video{i}_detections"]
+        ours = np.array(
+            [(float(d["label"][1:]), d["score"], d["start"], d["end"]) for d in found]
+        ).reshape(-1, 4)
+        # To the last bit of the times, which are exact, in any order.
+        order, their_order = (np.lexsort(np.round(a[:, [0, 2, 3]], 6).T) for a in (ours, theirs))
+        np.testing.assert_allclose(ours[order], theirs[their_order], atol=1e-4)
+
+
+def test_map_is_that_of_the_released_implementation(
+    released, released_model, released_videos, to_intervals
+):
+    truth = released.ground_truth
+    y = [to_intervals(truth[f"v{i}"]["annotations"]) for i in range(10)]
+    thresholds = released["map_thresholds"]
+    ours = mean_average_precision(y, released_model.predict(released_videos), thresholds)
+    np.testing.assert_allclose(ours, released["map"], atol=1e-9)
+
+
+def test_probabilities_are_those_of_the_released_implementation(released, released_videos):
+    model = released_localizer(released, "rgb")
+    ours = model.predict_proba([video[:, :24] for video in released_videos])
+    theirs = [released[f"video{i}_rgb_probability"] for i in range(10)]
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_each_stream_is_fitted_to_its_columns(data, fitted):
+    X, y = data
+    alone = make().fit([video[:, :6] for video in X], y)
+    for name, value in alone.weights_.items():
+        np.testing.assert_array_equal(fitted.localizers_["rgb"].weights_[name], value)
+    assert fitted.localizers_["flow"].n_features_in_ == 9
+    assert fitted.n_features_in_ == 15
+    assert not hasattr(fitted.streams[0][1], "classes_")  # what was passed in stays unfitted
+
+
+def test_columns_as_a_list(data, fitted):
+    streams = [("rgb", make(), list(range(6))), ("flow", make(gamma1=0.3), np.arange(6, 15))]
+    model = MultiStreamLocalizer(streams).fit(*data)
+    for a, b in zip(model.predict(data[0]), fitted.predict(data[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_one_stream_is_that_localizer(data):
+    X, y = data
+    X = [video[:, :6] for video in X]
+    alone = make().fit(X, y)
+    model = MultiStreamLocalizer([("rgb", make(), slice(0, 6))]).fit(X, y)
+    for a, b in zip(model.predict(X), alone.predict(X), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_curves_and_probabilities_are_means_over_streams(data, fitted):
+    X, _ = data
+    streams = {
+        "rgb": [video[:, :6] for video in X],
+        "flow": [video[:, 6:] for video in X],
+    }
+    for method in ("predict_proba", "attention", "class_activation"):
+        parts = [getattr(fitted.localizers_[name], method)(x) for name, x in streams.items()]
+        whole = getattr(fitted, method)(X)
+        for a, b, mean in zip(*parts, whole, strict=True):
+            np.testing.assert_allclose(mean, (a + b) / 2, atol=1e-6)
+
+
+def test_from_fitted_equals_fit(data, fitted):
+    model = MultiStreamLocalizer.from_fitted(
+        [
+            ("rgb", fitted.localizers_["rgb"], slice(0, 6)),
+            ("flow", fitted.localizers_["flow"], slice(6, None)),
+        ]
+    )
+    assert model.n_features_in_ == 15
+    assert model.score(*data) == fitted.score(*data)
+
+
+def test_score_and_frame(data, fitted):
+    expected = mean_average_precision(data[1], fitted.predict(data[0]), 0.5).mean()
+    assert fitted.score(*data) == pytest.approx(expected)
+    pytest.importorskip("pandas")
+    assert list(fitted.predict_frame(data[0]).columns)[0] == "video"
+
+
+def test_nested_parameters():
+    model = MultiStreamLocalizer(make_streams())
+    model.set_params(rgb__alpha=0.5, flow=make(beta=0.7), nms_threshold=0.4)
+    assert model.get_params()["rgb__alpha"] == 0.5
+    assert model.get_params()["flow__beta"] == 0.7
+    assert model.streams[1][2] == slice(6, 15)
+    assert clone(model).get_params()["nms_threshold"] == 0.4
+
+
+def test_pickle(data, fitted):
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert loaded.score(*data) == fitted.score(*data)
+
+
+def test_not_fitted(data):
+    with pytest.raises(NotFittedError, match="not fitted"):
+        MultiStreamLocalizer(make_streams()).predict(data[0])
+    with pytest.raises(NotFittedError, match="not fitted"):
+        MultiStreamLocalizer.from_fitted(make_streams())
+
+
+@pytest.mark.parametrize(
+    ("streams", "error", "match"),
+    [
+        ([], ValueError, "streams is empty"),
+        ([("rgb", make())], ValueError, r"streams must be a list of \(name, localizer, columns\)"),
+        ([("rgb", "localizer", slice(0, 6))], TypeError, "Stream 'rgb' has a str"),
+        ([("rgb", make(), slice(0, 6))] * 2, ValueError, "Names provided are not unique"),
+        ([("a__b", make(), slice(0, 6))], ValueError, "must not contain __"),
+        ([("rgb", make(), slice(0, 99))], ValueError, "'rgb' takes the columns .* 15 features"),
+        ([("rgb", make(), [3, 20])], ValueError, r"columns \[3, 20\], but X has 15 features"),
+        ([("rgb", make(), [])], ValueError, r"columns \[\]"),
+        (
+            [("rgb", make(), slice(0, 6)), ("flow", make(max_snippets=9), slice(6, 15))],
+            ValueError,
+            "Stream 'flow' has max_snippets=9, but 'rgb' has None",
+        ),
+    ],
+)
+def test_bad_streams(data, streams, error, match):
+    with pytest.raises(error, match=match):
+        MultiStreamLocalizer(streams).fit(*data)
+
+
+def test_streams_of_other_classes(fitted):
+    other = copy.deepcopy(fitted.localizers_["flow"])
+    other.classes_ = np.array(["a", "b", "c"])
+    with pytest.raises(ValueError, match="Stream 'flow' knows the classes .*, but 'rgb' knows"):
+        MultiStreamLocalizer.from_fitted(
+            [("rgb", fitted.localizers_["rgb"], slice(0, 6)), ("flow", other, slice(6, 15))]
+        )

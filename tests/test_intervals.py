@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skdgam.intervals import make_intervals, non_maximum_suppression, runs, tiou
+
+
+@st.composite
+def interval_arrays(draw, scores=False):
+    starts = draw(st.lists(st.integers(0, 20), max_size=8))
+    n = len(starts)
+    lengths = draw(st.lists(st.integers(1, 10), min_size=n, max_size=n))
+    labels = draw(st.lists(st.sampled_from("ab"), min_size=n, max_size=n))
+    score = draw(st.permutations(range(n))) if scores else None
+    return make_intervals(starts, np.add(starts, lengths), np.array(labels, dtype="U1"), score)
+
+
+def test_make_intervals_keeps_the_dtype_of_labels():
+    assert make_intervals([0], [1], np.array([7]))["label"].dtype == np.array([7]).dtype
+    assert make_intervals([0], [1], "run", [0.5]).dtype.names == ("start", "end", "label", "score")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ((0, 4), (0, 4), 1.0),
+        ((0, 4), (4, 8), 0.0),  # half open: they touch, they do not overlap
+        ((0, 4), (2, 6), 2 / 6),
+        ((0, 4), (1, 2), 1 / 4),
+        ((0, 4), (5, 6), 0.0),
+    ],
+)
+def test_tiou_by_hand(a, b, expected):
+    overlap = tiou(make_intervals([a[0]], [a[1]], "x"), make_intervals([b[0]], [b[1]], "y"))
+    assert overlap == pytest.approx(np.array([[expected]]))
+
+
+@given(interval_arrays(), interval_arrays())
+def test_tiou_is_symmetric_and_a_share(a, b):
+    overlap = tiou(a, b)
+    assert overlap.shape == (len(a), len(b))
+    np.testing.assert_array_equal(overlap, tiou(b, a).T)
+    assert ((overlap >= 0) & (overlap <= 1)).all()
+
+
+@given(interval_arrays(), st.floats(-100, 100))
+def test_tiou_does_not_change_with_the_time_of_day(a, shift):
+    later = make_intervals(a["start"] + shift, a["end"] + shift, a["label"])
+    np.testing.assert_allclose(tiou(later, later), tiou(a, a), atol=1e-9)
+
+
+def test_suppression_by_hand():
+    # score        0.9   |----------|            kept
+    #              0.8     |----------|          tIoU 8/12 with the first: goes
+    #              0.7           |----------|    tIoU 4/16 with the first: stays, the 0.8 is gone
+    found = make_intervals([6, 0, 2], [16, 10, 12], "jump", [0.7, 0.9, 0.8])
+    kept = non_maximum_suppression(found, 0.5)
+    assert kept["score"].tolist() == [0.9, 0.7]
+
+
+def test_suppression_spares_other_labels_and_the_threshold_itself():
+    found = make_intervals([0, 0], [4, 4], ["jump", "run"], [0.9, 0.8])
+    assert len(non_maximum_suppression(found, 0.5)) == 2
+    halves = make_intervals([0, 0], [4, 2], "jump", [0.9, 0.8])  # tIoU exactly 0.5
+    assert len(non_maximum_suppression(halves, 0.5)) == 2
+    assert len(non_maximum_suppression(halves, 0.49)) == 1
+
+
+def suppression_in_one_loop(detections, threshold):
+    left = sorted(detections, key=lambda d: -d["score"])
+    kept = []
+    while left:
+        best, *left = left
+        kept.append(best)
+        others = np.array(left, dtype=detections.dtype)
+        overlap = tiou(np.array([best]), others)[0]
+        left = [
+            other
+            for other, much in zip(others, overlap > threshold, strict=True)
+            if not (much and other["label"] == best["label"])
+        ]
+    return kept
+
+
+@given(interval_arrays(scores=True), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_suppression_equals_the_textbook(detections, threshold):
+    expected = suppression_in_one_loop(detections, threshold)
+    assert non_maximum_suppression(detections, threshold).tolist() == [d.item() for d in expected]
+
+
+@given(st.lists(st.booleans()))
+def test_runs_give_the_mask_back(mask):
+    mask = np.array(mask, dtype=bool)
+    rebuilt = np.zeros_like(mask)
+    first, stop = runs(mask)
+    for a, b in zip(first, stop, strict=True):
+        assert a < b
+        assert not mask[a - 1 : a].any() or a == 0  # a run is as long as it can be
+        assert not mask[b : b + 1].any()
+        rebuilt[a:b] = True
+    np.testing.assert_array_equal(rebuilt, mask)

@@ -1,0 +1,259 @@
+"""The gate: what is accepted in which form, and the words of each refusal."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skdgam._validation import (
+    check_annotations,
+    check_durations,
+    check_features,
+    check_weak_labels,
+    clip_to_videos,
+)
+from skdgam.intervals import make_intervals
+
+VIDEOS = [np.arange(6.0).reshape(3, 2), np.ones((2, 2))]
+
+
+class Lazy:
+    """A sequence that reads a video only when it is asked for it."""
+
+    shape = (2,)
+
+    def __init__(self):
+        self.reads = []
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        self.reads.append(i)
+        return VIDEOS[i]
+
+
+def object_array(videos):
+    array = np.empty(len(videos), dtype=object)
+    array[:] = videos
+    return array
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        VIDEOS,
+        tuple(VIDEOS),
+        object_array(VIDEOS),
+        [torch.tensor(v, requires_grad=True) for v in VIDEOS],
+        [v.tolist() for v in VIDEOS],
+        [v.astype(np.float16) for v in VIDEOS],
+        [v.astype(int) for v in VIDEOS],
+        Lazy(),
+    ],
+    ids=["list", "tuple", "object", "tensors", "nested", "float16", "integers", "lazy"],
+)
+def test_features_in_every_form(X):
+    videos = check_features(X)
+    assert (len(videos), videos.n_features, videos.lengths.tolist()) == (2, 2, [3, 2])
+    for video, expected in zip(videos, VIDEOS, strict=True):
+        assert video.dtype == np.float32
+        np.testing.assert_array_equal(video, expected)
+
+
+def test_a_three_dimensional_array_is_videos_of_equal_length():
+    assert check_features(np.zeros((4, 3, 2))).lengths.tolist() == [3, 3, 3, 3]
+
+
+def test_float32_features_are_not_copied():
+    video = np.ones((3, 2), dtype=np.float32)
+    assert np.shares_memory(check_features([video])[0], video)
+
+
+def test_a_lazy_sequence_keeps_nothing():
+    lazy = Lazy()
+    videos = check_features(lazy)
+    lazy.reads.clear()
+    assert videos[1] is not videos[1]
+    assert lazy.reads == [1, 1]
+
+
+def test_columns_are_those_of_one_stream():
+    second = check_features(VIDEOS).columns(slice(1, 2))
+    assert second.n_features == 1
+    np.testing.assert_array_equal(second[0], [[1], [3], [5]])
+
+
+def with_value(value):
+    video = np.ones((4, 3))
+    video[2, 1] = value
+    return video
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "match"),
+    [
+        (np.ones((5, 3)), ValueError, r"X has shape \(5, 3\): that is one video.*wrap it as \[x\]"),
+        (torch.ones(5, 3), ValueError, r"wrap it as \[x\]"),
+        ([], ValueError, "X is empty"),
+        ("features", TypeError, "X is of type str; it must be a sequence of arrays"),
+        ((v for v in VIDEOS), TypeError, "X is of type generator"),
+        ([np.ones(3)], ValueError, r"X\[0\] has shape \(3,\); a video must have shape"),
+        ([np.ones((3, 2)), np.ones((0, 2))], ValueError, r"X\[1\] has shape \(0, 2\)"),
+        ([np.ones((3, 0))], ValueError, r"X\[0\] has shape \(3, 0\); .* at least one snippet"),
+        (
+            [np.ones((3, 2)), np.ones((3, 4))],
+            ValueError,
+            r"X\[1\] has 4 features, but X\[0\] has 2; every video must come from one",
+        ),
+        ([np.array([["a", "b"]])], TypeError, r"X\[0\] has dtype <U1; .* real numbers"),
+        ([np.ones((2, 2), dtype=complex)], TypeError, r"X\[0\] has dtype complex128"),
+        ([[[1, 2], [3]]], TypeError, r"X\[0\] cannot be read as an array"),
+        (
+            [np.ones((4, 3)), with_value(np.nan)],
+            ValueError,
+            r"X\[1\] is nan at snippet 2, feature 1 \(1 such values in this video\)",
+        ),
+        ([with_value(-np.inf)], ValueError, r"X\[0\] is -inf at snippet 2, feature 1"),
+        ([with_value(1e300)], ValueError, r"X\[0\] is inf .* finite in float32"),
+    ],
+)
+def test_features_refused(X, error, match):
+    with pytest.raises(error, match=match):
+        check_features(X)
+
+
+def test_features_of_another_extractor_than_in_fit():
+    with pytest.raises(ValueError, match=r"X\[0\] has 2 features, but the model was fitted with 5"):
+        check_features(VIDEOS, n_features=5)
+
+
+ANNOTATION = [(0.0, 2.0, "jump"), (3.0, 4.0, "run"), (5.0, 6.0, "jump")]
+LABELS_IN_EVERY_FORM = {
+    "sets": [{"jump", "run"}, {"run"}, set()],
+    "lists": [["run", "jump"], ["run"], []],
+    "tuples": [("jump", "run"), ("run",), ()],
+    "arrays": [np.array(["jump", "run"]), np.array(["run"]), np.array([], dtype=str)],
+    "label and lists": [["jump", "run"], "run", []],
+    "triples": [ANNOTATION, [(1, 2, "run")], []],
+    "intervals": [
+        make_intervals([0, 1], [2, 3], ["jump", "run"]),
+        make_intervals([0], [2], "run"),
+        make_intervals([], [], "run"),
+    ],
+}
+
+
+@pytest.mark.parametrize("y", LABELS_IN_EVERY_FORM.values(), ids=LABELS_IN_EVERY_FORM.keys())
+def test_labels_in_every_form(y):
+    classes, is_labelled = check_weak_labels(y, 3)
+    assert classes.tolist() == ["jump", "run"]
+    assert is_labelled.tolist() == [[True, True], [False, True], [False, False]]
+
+
+@pytest.mark.parametrize("y", [[3, 1], np.array([3, 1]), [[3], {1}], [np.int64(3), [(0, 1, 1)]]])
+def test_integer_labels(y):
+    classes, is_labelled = check_weak_labels(y, 2)
+    assert classes.tolist() == [1, 3]
+    assert is_labelled.tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize("kind", [bool, int, float])
+def test_an_indicator_matrix_keeps_its_columns(kind):
+    indicator = np.array([[0, 1, 0], [0, 1, 1]], dtype=kind)
+    classes, is_labelled = check_weak_labels(indicator, 2)
+    assert classes.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(is_labelled, indicator)
+
+
+def test_times_are_not_even_read_for_labels():
+    nonsense = [[(9.0, -3.0, "jump")], [("soon", None, "run")]]
+    assert check_weak_labels(nonsense, 2)[0].tolist() == ["jump", "run"]
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "match"),
+    [
+        (["a"], ValueError, "y has 1 entries, but there are 2 videos"),
+        (np.eye(3), ValueError, "y has 3 entries, but there are 2 videos"),
+        (None, ValueError, "y is None; pass one entry for each video"),
+        ("ab", TypeError, "y is 'ab'; it must be a sequence"),
+        (make_intervals([0, 1], [2, 3], "a"), TypeError, r"wrap it as \[y\]"),
+        (["a", None], TypeError, r"y\[1\] is None; it must be a label"),
+        (["a", {"segment": 1}], TypeError, r"y\[1\] is .*segment.*; it must be a label"),
+        (["a", np.nan], ValueError, r"y\[1\] has the labels \[nan\]; .* none may be missing"),
+        (["a", ["b", 3]], ValueError, r"y\[1\] has the labels \['b', 3\]; labels must be all text"),
+        (["a", 3], ValueError, r"Some labels are text \('a'\) and some numbers \(3\)"),
+        ([[], []], ValueError, "y has no label for any video"),
+        (np.full((2, 2), 0.5), ValueError, "values other than 0 and 1"),
+        ([(0.0, 1.0, "a"), "a"], ValueError, r"An interval is \(start, end, label\) inside a list"),
+    ],
+)
+def test_labels_refused(y, error, match):
+    with pytest.raises(error, match=match):
+        check_weak_labels(y, 2)
+
+
+def test_annotations_get_one_label_dtype():
+    annotations = check_annotations([[(0, 1, "a")], [], make_intervals([0], [1], "longer")])
+    assert [a["label"].dtype for a in annotations] == ["U6"] * 3
+    assert [len(a) for a in annotations] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        ([["a"]], r"y\[0\] is \['a'\], but mAP needs the annotated intervals"),
+        ([{"a"}], "average_precision_score"),
+        (np.eye(2), "y is an indicator matrix, but mAP needs"),
+        ([[(0, 1, "a"), (2.0, 2.0, "a")]], r"y\[0\]\[1\] is \(2.0, 2.0, 'a'\); .* end > start"),
+        ([[], [(3, 1, "a")]], r"y\[1\]\[0\] is \(3.0, 1.0, 'a'\)"),
+        ([[(0, np.inf, "a")]], r"y\[0\]\[0\] is \(0.0, inf, 'a'\); an interval needs finite times"),
+        ([[(np.nan, 1, "a")]], "finite times"),
+    ],
+)
+def test_annotations_refused(y, match):
+    with pytest.raises(ValueError, match=match):
+        check_annotations(y)
+
+
+def test_intervals_past_the_end_are_clipped_with_one_warning():
+    annotations = check_annotations([[(0, 5, "a"), (8, 9, "a")], [(0, 5, "a")], [(1, 7, "a")]])
+    with pytest.warns(UserWarning, match=r"2 of 3 videos .* the first is y\[0\]: \(8") as record:
+        clipped = clip_to_videos(annotations, [6, 6, 6])
+    assert len(record) == 1
+    assert [[tuple(row) for row in video] for video in clipped] == [
+        [(0, 5, "a")],
+        [(0, 5, "a")],
+        [(1, 6, "a")],
+    ]
+    assert annotations[2]["end"] == 7  # what was passed in stays
+
+
+def test_intervals_within_their_videos_raise_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clip_to_videos(check_annotations([[(0, 5, "a")]]), [5])
+
+
+@pytest.mark.parametrize(
+    ("durations", "match"),
+    [
+        ([1.0], r"durations has shape \(1,\), but X has 2 videos"),
+        ([1.0, 0.0], r"durations\[1\] is 0.0; a duration must be a positive, finite number"),
+        ([np.nan, 1.0], r"durations\[0\] is nan"),
+    ],
+)
+def test_durations_refused(durations, match):
+    with pytest.raises(ValueError, match=match):
+        check_durations(durations, 2)
+
+
+@given(st.lists(st.sets(st.integers(0, 5)), min_size=1, max_size=6).filter(any))
+def test_labels_and_their_indicator_matrix_say_the_same(y):
+    classes, is_labelled = check_weak_labels(y, len(y))
+    assert [set(classes[row].tolist()) for row in is_labelled] == y
+    np.testing.assert_array_equal(check_weak_labels(is_labelled, len(y))[1], is_labelled)
