@@ -47,7 +47,7 @@ def to_arrays(network: DGAM) -> dict[str, np.ndarray]:
 def from_arrays(weights: dict[str, np.ndarray], device: torch.device) -> DGAM:
     """Build the network that has these weights."""
     n_outputs, n_features = weights["classifier.weight"].shape
-    latent_dim = weights["encoder.4.bias"].size // 2
+    latent_dim = weights["encoder.third.bias"].size // 2
     network = DGAM(n_features, n_outputs - 1, latent_dim)
     # torch.tensor copies: arrays that were loaded as memory maps are not writable.
     network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})

@@ -6,7 +6,7 @@ would be right. Nothing passed in is changed.
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from numbers import Number
 from typing import Any
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-class Videos(Sequence):
+class Videos:
     """Checked features: item i is video i as float32 (n_snippets, n_features).
 
     What is in memory is checked once and kept without a copy where its dtype allows. A lazy
@@ -53,7 +53,7 @@ class Videos(Sequence):
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, i: Any) -> np.ndarray:
+    def __getitem__(self, i: int) -> np.ndarray:
         video = self._source[i] if self._in_memory else self._checked(i)
         return video[:, self._columns]
 
@@ -349,11 +349,14 @@ def _indicator(y: Any) -> np.ndarray | None:
 
 
 def _is_interval(item: Any) -> bool:
-    return isinstance(item, tuple | list | np.ndarray | np.void) and len(item) == 3
+    return isinstance(item, np.void) or (
+        isinstance(item, tuple | list | np.ndarray) and len(item) == 3
+    )
 
 
 def _labels(entry: Any, i: int) -> np.ndarray:
     """The labels that one entry of y names, with repetitions."""
+    items: list[Any]
     if getattr(getattr(entry, "dtype", None), "names", None):
         return np.asarray(entry["label"])
     if isinstance(entry, str | Number | np.generic):

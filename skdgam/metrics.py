@@ -64,7 +64,7 @@ def average_precision(
     detections = check_detections(y_pred, n_videos=len(truth))
     thresholds = np.atleast_1d(np.asarray(tiou_thresholds, dtype=np.float64))
     if not ((thresholds > 0) & (thresholds <= 1)).all():
-        raise ValueError(f"tiou_thresholds must lie in (0, 1], but are {tiou_thresholds}.")
+        raise ValueError(f"tiou_thresholds must lie in (0, 1], but are {tiou_thresholds!r}.")
     truth_video, true = _flatten(truth)
     found_video, found = _flatten(detections)
     _check_same_kind(true["label"], found["label"])

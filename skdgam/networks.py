@@ -10,27 +10,22 @@ ATTENTION_WIDTH = 256
 CVAE_WIDTH = 128
 
 
-class ConditionalMLP(nn.Sequential):
+class ConditionalMLP(nn.Module):
     """A perceptron on ``[x; attention]``: encoder and decoder of the CVAE are one each."""
 
     def __init__(self, n_inputs: int, n_outputs: int, width: int = CVAE_WIDTH):
-        super().__init__(
-            _linear(n_inputs + 1, width),  # attention is the last column
-            nn.ReLU(),
-            _linear(width, width),
-            nn.ReLU(),
-            _linear(width, n_outputs),
-        )
+        super().__init__()
+        self.first = _linear(n_inputs + 1, width)  # attention is the last column
+        self.second = _linear(width, width)
+        self.third = _linear(width, n_outputs)
 
     def forward(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to (n, n_outputs)."""
-        first, *others = self
         # The product with [x; attention], without a copy of x that is one column wider.
-        hidden = F.linear(x, first.weight[:, :-1], first.bias)
-        hidden = torch.addcmul(hidden, attention[:, None], first.weight[:, -1])
-        for layer in others:
-            hidden = layer(hidden)
-        return hidden
+        weight = self.first.weight
+        hidden = F.linear(x, weight[:, :-1], self.first.bias)
+        hidden = torch.addcmul(hidden, attention[:, None], weight[:, -1]).relu()
+        return self.third(self.second(hidden).relu())
 
 
 class DGAM(nn.Module):

@@ -1,4 +1,4 @@
-"""Displays: what a localizer found, drawn with matplotlib, which is imported when it is used."""
+"""What a localizer found, drawn with matplotlib, which is imported when something is drawn."""
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -7,35 +7,35 @@ from skdgam._validation import check_annotations, check_detections, check_durati
 
 __all__ = ["LocalizationDisplay"]
 
-# Told apart with any colour vision, and in grey by their lightness.
+# Told apart with any colour vision: two of them differ in lightness, one in hue from both.
 TRUTH_COLOR = "0.25"
 ATTENTION_COLOR = "#E69F00"
 SCORE_COLORMAP = "Blues"
-MANY_VIDEOS = 5
 STRIP = 1.2  # in lanes: attention, which has a height of 1, and a gap above it
-WIDTH, LANE, BETWEEN = 10.0, 0.4, 0.8  # of a figure, a lane, titles and ticks, in inches
+WIDTH, LANE, BETWEEN = 10.0, 0.4, 0.6  # of a figure; of a lane; for titles and ticks: in inches
 
 
 class LocalizationDisplay:
     """Timelines of videos: ground truth, detections, and attention beneath them.
 
-    A row of axes shows one video, with a lane for each class that occurs in it: ground truth
-    in the upper half of the lane, detections in the lower half, darker where their score is
-    higher. Make one with :meth:`from_estimator` or :meth:`from_predictions`.
+    Axes show one video each, with a lane for every class that occurs in it: ground truth in
+    the upper half, detections in the lower half, darker where their score is higher. Attention
+    fills the strip beneath, whose height is 0 to 1.
 
     Parameters
     ----------
-    y_pred : sequence of n interval arrays
-        Detections with scores, times in seconds.
-    y_true : sequence of n interval arrays, default=None
-        Ground truth; without it lanes hold detections alone.
+    y_pred : sequence of n interval arrays with scores
+        Detections, as ``predict`` returns them.
+    y_true : sequence of n annotations, default=None
+        The true intervals of each video: interval arrays, or for :meth:`from_predictions` also
+        lists of ``(start, end, label)``, in seconds. None leaves the lanes to detections.
     attention : sequence of n arrays of shape (n_snippets_i,), in [0, 1], default=None
     snippet_seconds, snippet_offset : float, default=0.64 and 0.0
         Snippet i is drawn over [offset + i·h, offset + (i + 1)·h) seconds.
     durations : array-like of shape (n,), default=None
-        Seconds of each video, which its snippets share equally: offset and h do not count.
+        Seconds of each video, in place of h and offset: its snippets share them equally.
     names : sequence of n str, default=None
-        Titles of the axes.
+        Titles; "video 0", "video 1", … by default.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class LocalizationDisplay:
 
     Examples
     --------
-    In a notebook leave `ax` out. Here the figure is one that no window shows:
+    In a notebook leave `ax` out. This figure, which no window shows, is for a file:
 
     >>> from matplotlib.figure import Figure
     >>> from skdgam.intervals import make_intervals
@@ -85,113 +85,80 @@ class LocalizationDisplay:
         Parameters
         ----------
         estimator : DGAMLocalizer or MultiStreamLocalizer
-            Fitted; it also says which seconds a snippet stands for.
+            Fitted. It also says which seconds a snippet stands for.
         X : sequence of n arrays of shape (n_snippets_i, n_features)
         y : sequence of n annotations, default=None
             The true intervals of each video: a list of ``(start, end, label)`` or an interval
             array, in seconds.
         videos : int, slice or sequence of int, default=None
-            Which of the n videos to draw; the first five by default. Nothing is computed for
-            the others.
+            Which of the n videos to draw, all by default; nothing is computed for the others.
         durations : array-like of shape (n,), default=None
             Seconds of each video, as for ``predict``.
-        names : sequence of n str, default=None
-            Titles; "video 0", … by default.
-        ax : Axes or array-like of Axes, default=None
-            One for each video that is drawn; by default those of a new pyplot figure.
+        names, ax
+            As for :meth:`from_predictions`; names of all n videos.
 
         Returns
         -------
         display : LocalizationDisplay
         """
         _import_pyplot()  # its absence is better known before all the work
-        n, chosen = len(X), _choose(videos, len(X))
-        X = _safe_indexing(X, chosen)
+        chosen = np.atleast_1d(np.arange(len(X))[slice(None) if videos is None else videos])
         if durations is not None:
-            durations = check_durations(durations, n)[chosen]
-        y_pred = estimator.predict(X, durations)
-        timed = next(iter(getattr(estimator, "localizers_", {"": estimator}).values()))
+            durations = check_durations(durations, len(X))[chosen]
+        names = [f"video {i}" if names is None else names[i] for i in chosen]
+        X = _safe_indexing(X, chosen)
+        # Streams share the times of their snippets.
+        of_streams = getattr(estimator, "localizers_", {"": estimator})
+        timed = next(iter(of_streams.values()))
         return cls.from_predictions(
-            y_pred,
+            estimator.predict(X, durations),
             None if y is None else _safe_indexing(y, chosen),
             attention=estimator.attention(X),
             snippet_seconds=timed.snippet_seconds,
             snippet_offset=timed.snippet_offset,
-            videos=slice(None),
             durations=durations,
-            names=_names(names, n, chosen),
+            names=names,
             ax=ax,
         )
 
     @classmethod
-    def from_predictions(
-        cls,
-        y_pred,
-        y_true=None,
-        *,
-        attention=None,
-        snippet_seconds=0.64,
-        snippet_offset=0.0,
-        videos=None,
-        durations=None,
-        names=None,
-        ax=None,
-    ):
+    def from_predictions(cls, y_pred, y_true=None, *, ax=None, **params):
         """Draw detections that are there already.
 
         Parameters
         ----------
-        y_pred : sequence of n interval arrays with scores
-            As ``predict`` returns them.
-        y_true : sequence of n annotations, default=None
-            The true intervals of each video: a list of ``(start, end, label)`` or an interval
-            array, in seconds.
-        attention : sequence of n arrays of shape (n_snippets_i,), in [0, 1], default=None
-            As ``attention`` returns it.
-        snippet_seconds, snippet_offset : float, default=0.64 and 0.0
-            Times of the snippets that attention belongs to, as of DGAMLocalizer.
-        videos : int, slice or sequence of int, default=None
-            Which of the n videos to draw; the first five by default.
-        durations : array-like of shape (n,), default=None
-            Seconds of each video, which its attention is then spread over.
-        names : sequence of n str, default=None
-            Titles; "video 0", … by default.
-        ax : Axes or array-like of Axes, default=None
-            One for each video that is drawn; by default those of a new pyplot figure.
+        y_pred, y_true
+            As for :class:`LocalizationDisplay`.
+        ax : Axes or array-like of n Axes, default=None
+            By default those of a new pyplot figure, one below the other.
+        **params
+            `attention`, `snippet_seconds`, `snippet_offset`, `durations` and `names`, as for
+            :class:`LocalizationDisplay`.
 
         Returns
         -------
         display : LocalizationDisplay
         """
-        n, chosen = len(y_pred), _choose(videos, len(y_pred))
+        n = len(y_pred)
         y_pred = check_detections(y_pred, n)
         if y_true is not None:
             y_true = check_annotations(y_true, n)
-        if attention is not None and len(attention) != n:
-            raise ValueError(
-                f"attention has {len(attention)} entries, but y_pred has {n} videos; pass one "
-                "array of shape (n_snippets,) for each."
-            )
-        if durations is not None:
-            durations = check_durations(durations, n)[chosen]
-        return cls(
-            y_pred=[y_pred[i] for i in chosen],
-            y_true=None if y_true is None else [y_true[i] for i in chosen],
-            attention=None if attention is None else [np.asarray(attention[i]) for i in chosen],
-            snippet_seconds=snippet_seconds,
-            snippet_offset=snippet_offset,
-            durations=durations,
-            names=_names(names, n, chosen),
-        ).plot(ax)
+        if params.get("durations") is not None:
+            params["durations"] = check_durations(params["durations"], n)
+        for name in ("attention", "names"):
+            if params.get(name) is not None and len(params[name]) != n:
+                raise ValueError(
+                    f"{name} has {len(params[name])} entries, but y_pred has {n} videos."
+                )
+        return cls(y_pred=y_pred, y_true=y_true, **params).plot(ax)
 
     def plot(self, ax=None):
         """Draw all videos.
 
         Parameters
         ----------
-        ax : Axes or array-like of Axes, default=None
-            One for each video; by default those of a new pyplot figure, one below the other,
-            which notebooks show and ``matplotlib.pyplot.show`` opens.
+        ax : Axes or array-like of n Axes, default=None
+            By default those of a new pyplot figure, one below the other.
 
         Returns
         -------
@@ -201,10 +168,9 @@ class LocalizationDisplay:
         plt = _import_pyplot()
         n = len(self.y_pred)
         if ax is None:
-            heights = [BETWEEN + LANE * self._height(i) for i in range(n)]
-            _, ax = plt.subplots(
-                n, figsize=(WIDTH, sum(heights)), height_ratios=heights, layout="constrained"
-            )
+            lanes = [self._height(i) for i in range(n)]
+            size = (WIDTH, BETWEEN * (n + 1) + LANE * sum(lanes))
+            _, ax = plt.subplots(n, figsize=size, height_ratios=lanes, layout="constrained")
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != n:
             raise ValueError(f"ax holds {len(axes)} Axes, but there are {n} videos to draw.")
@@ -230,15 +196,10 @@ class LocalizationDisplay:
             legend[f"detection, score {scale}"] = shade((low + high) / 2)
         if self.attention is not None:
             legend["attention λ"] = ATTENTION_COLOR
-        axes[0].legend(
-            [plt.Rectangle((0, 0), 1, 1, color=color) for color in legend.values()],
-            legend,
-            ncols=3,
-            loc="lower right",
-            bbox_to_anchor=(1, 1),  # above the axes, on the line of the title
-            borderaxespad=0,
-            frameon=False,
-        )
+        patches = [plt.Rectangle((0, 0), 1, 1, color=color) for color in legend.values()]
+        # Above the title, however long that is.
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 2.2}
+        axes[0].legend(patches, legend, ncols=3, frameon=False, borderpad=0, **place)
         return self
 
     def _labels(self, i):
@@ -251,7 +212,7 @@ class LocalizationDisplay:
         return (0 if self.attention is None else STRIP) + len(self._labels(i)) or 1
 
     def _draw(self, ax, i, shade):
-        """Draw video i: lanes from the top, attention between 0 and 1."""
+        """Draw video i: lanes from the top, attention between heights 0 and 1."""
         labels, top = self._labels(i), self._height(i)
         center = {label: top - k - 0.5 for k, label in enumerate(labels)}
         found = np.sort(self.y_pred[i], order="score")  # the best lies on top
@@ -261,40 +222,30 @@ class LocalizationDisplay:
         height = 0.8 / len(parts)
         start, end = 0.0, 0.0
         for k, (part, color) in enumerate(parts):
-            ax.barh(
-                [center[label] + 0.4 - (k + 0.5) * height for label in part["label"].tolist()],
-                part["end"] - part["start"],
-                height,
-                left=part["start"],
-                color=color,
-                edgecolor=TRUTH_COLOR,
-                linewidth=0.5,
-            )
+            y = [center[label] + 0.4 - (k + 0.5) * height for label in part["label"].tolist()]
+            seconds = part["end"] - part["start"]
+            edge = {"edgecolor": TRUTH_COLOR, "linewidth": 0.5}  # keeps slivers visible
+            ax.barh(y, seconds, height, left=part["start"], color=color, **edge)
             end = max(end, part["end"].max(initial=0.0))
-        ticks = {y: str(label) for label, y in center.items()}
         if self.attention is not None:
-            attention = self.attention[i]
-            edges = self._edges(i, len(attention))
-            ax.stairs(attention, edges, fill=True, color=ATTENTION_COLOR)
-            ticks[0.5] = "attention λ"
+            edges = self._snippet_edges(i)
+            ax.stairs(self.attention[i], edges, fill=True, color=ATTENTION_COLOR)
             start, end = min(start, edges[0]), max(end, edges[-1])
+            center["attention λ"] = 0.5
         if self.durations is not None:
-            end = self.durations[i]
-        for y in center.values():
-            ax.axhline(y - 0.5, color="0.9", linewidth=0.8, zorder=0)
-        title = f"video {i}" if self.names is None else self.names[i]
+            end = max(end, self.durations[i])
+        for label in labels:
+            ax.axhline(center[label] - 0.5, color="0.9", linewidth=0.8, zorder=0)
+        title = f"video {i}" if self.names is None else str(self.names[i])
         ax.set_title(title if labels else f"{title}: no intervals", loc="left")
-        ax.set(
-            xlim=(start, end or 1.0),
-            ylim=(0, top),
-            yticks=[*ticks],
-            yticklabels=ticks.values(),
-        )
+        ax.set(xlim=(start, end or 1.0), ylim=(0, top))
+        ax.set_yticks([*center.values()], map(str, center))
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "left", "right"]].set_visible(False)
 
-    def _edges(self, i, n_snippets):
+    def _snippet_edges(self, i):
         """Where the snippets of video i begin, and where the last one ends, in seconds."""
+        n_snippets = len(self.attention[i])
         steps = np.arange(n_snippets + 1)
         if self.durations is not None:
             return self.durations[i] / n_snippets * steps
@@ -305,21 +256,6 @@ def _import_pyplot():
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(
-            'LocalizationDisplay needs matplotlib: pip install "skdgam[plot]".'
-        ) from error
+        message = 'LocalizationDisplay needs matplotlib: pip install "skdgam[plot]".'
+        raise ImportError(message) from error
     return plt
-
-
-def _choose(videos, n):
-    """Indices of the videos to draw."""
-    return np.atleast_1d(np.arange(n)[slice(MANY_VIDEOS) if videos is None else videos])
-
-
-def _names(names, n, chosen):
-    """Titles of the chosen videos."""
-    if names is None:
-        return [f"video {i}" for i in chosen]
-    if len(names) != n:
-        raise ValueError(f"names has {len(names)} entries, but there are {n} videos.")
-    return [str(names[i]) for i in chosen]

@@ -53,9 +53,9 @@ def released_localizer(released, stream):
     shapes = {"encoder": [(128, 25), (128, 128), (256, 128)]}
     shapes["decoder"] = [(128, 129), (128, 128), (24, 128)]
     for part, layers in shapes.items():
-        for i, shape in enumerate(layers):
-            model.weights_[f"{part}.{2 * i}.weight"] = np.zeros(shape, dtype=np.float32)
-            model.weights_[f"{part}.{2 * i}.bias"] = np.zeros(shape[0], dtype=np.float32)
+        for layer, shape in zip(("first", "second", "third"), layers, strict=True):
+            model.weights_[f"{part}.{layer}.weight"] = np.zeros(shape, dtype=np.float32)
+            model.weights_[f"{part}.{layer}.bias"] = np.zeros(shape[0], dtype=np.float32)
     model.classes_ = np.array([f"c{k}" for k in range(6)])
     model.n_features_in_ = 24
     return model

@@ -25,12 +25,12 @@ def test_widths_are_those_of_the_method():
         "attention_head.0.weight": (256, 1024),
         "attention_head.2.weight": (1, 256),
         "classifier.weight": (21, 1024),
-        "encoder.0.weight": (128, 1025),
-        "encoder.2.weight": (128, 128),
-        "encoder.4.weight": (256, 128),
-        "decoder.0.weight": (128, 129),
-        "decoder.2.weight": (128, 128),
-        "decoder.4.weight": (1024, 128),
+        "encoder.first.weight": (128, 1025),
+        "encoder.second.weight": (128, 128),
+        "encoder.third.weight": (256, 128),
+        "decoder.first.weight": (128, 129),
+        "decoder.second.weight": (128, 128),
+        "decoder.third.weight": (1024, 128),
     }
 
 
@@ -56,5 +56,5 @@ def test_conditioning_is_the_product_with_attention_as_last_column():
     for parameter in mlp.parameters():
         torch.nn.init.uniform_(parameter, -0.3, 0.3, generator=torch.Generator().manual_seed(0))
     x, attention = torch.randn(4, 5), torch.rand(4)
-    hidden = F.relu(mlp[0](torch.column_stack([x, attention])))
-    torch.testing.assert_close(mlp(x, attention), mlp[4](F.relu(mlp[2](hidden))))
+    hidden = F.relu(mlp.first(torch.column_stack([x, attention])))
+    torch.testing.assert_close(mlp(x, attention), mlp.third(F.relu(mlp.second(hidden))))

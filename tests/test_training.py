@@ -13,8 +13,11 @@ RELEASED_NAMES = {
     "att_head.fc1": "attention_head.0",
     "att_head.fc2": "attention_head.2",
     "clf_head.fc1": "classifier",
-    **{f"cvae.cencoder.fc{i}": f"encoder.{2 * i - 2}" for i in (1, 2, 3)},
-    **{f"cvae.cdecoder.fc{i}": f"decoder.{2 * i - 2}" for i in (1, 2, 3)},
+    **{
+        f"cvae.c{part}.fc{i}": f"{part}.{layer}"
+        for part in ("encoder", "decoder")
+        for i, layer in enumerate(("first", "second", "third"), start=1)
+    },
 }
 
 

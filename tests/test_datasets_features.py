@@ -1,0 +1,159 @@
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from sklearn.model_selection import train_test_split
+from sklearn.utils import resample
+
+from skdgam._validation import check_features
+from skdgam.datasets import FeatureFolder
+
+LENGTHS = {"jump": 3, "run": 5, "swim": 4, "walk": 2}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two streams of four videos: 6 features and 2."""
+    rng = np.random.default_rng(0)
+    for stream, n_features in {"rgb": 6, "flow": 2}.items():
+        (tmp_path / stream).mkdir()
+        for name, n_snippets in LENGTHS.items():
+            video = rng.standard_normal((n_snippets, n_features)).astype(np.float32)
+            np.save(tmp_path / stream / f"{name}.npy", video)
+    return [tmp_path / "rgb", tmp_path / "flow"]
+
+
+def test_a_video_has_its_streams_side_by_side(folders):
+    X = FeatureFolder(folders, ["run", "jump"])
+    expected = np.hstack([np.load(folder / "jump.npy") for folder in folders])
+    np.testing.assert_array_equal(X[1], expected, strict=True)
+
+
+def test_one_folder_is_memory_mapped(folders):
+    assert isinstance(FeatureFolder(folders[0], ["run"])[0], np.memmap)
+
+
+@pytest.mark.parametrize("n_streams", [1, 2])
+def test_features_are_float32_whatever_the_file_holds(folders, n_streams):
+    for folder in folders:
+        np.save(folder / "run.npy", np.ones((5, 3), dtype=np.float64))
+    assert FeatureFolder(folders[:n_streams], ["run"])[0].dtype == np.float32
+
+
+def test_names_default_to_all_files_of_the_first_folder(folders):
+    (folders[0] / "notes.txt").write_text("not a video")
+    assert FeatureFolder(folders).names.tolist() == sorted(LENGTHS)
+
+
+def test_numbers_are_names_too(folders):
+    np.save(folders[0] / "7.npy", np.zeros((1, 6), dtype=np.float32))
+    assert FeatureFolder(folders[0], [7])[0].shape == (1, 6)
+
+
+def test_shape_is_that_of_a_vector_of_videos(folders):
+    X = FeatureFolder(folders)
+    assert (X.shape, X.ndim, len(X)) == ((4,), 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("index", "names"),
+    [
+        ([2, 0], ["swim", "jump"]),
+        (np.array([1, 1]), ["run", "run"]),
+        (slice(1, 3), ["run", "swim"]),
+        ([True, False, False, True], ["jump", "walk"]),
+        (np.array([False, True, False, False]), ["run"]),
+        ([], []),
+    ],
+)
+def test_several_videos_are_a_view(folders, index, names):
+    view = FeatureFolder(folders)[index]
+    assert isinstance(view, FeatureFolder)
+    assert view.names.tolist() == names
+
+
+@pytest.mark.parametrize("index", [3, -1, np.int64(3), np.array(3)])
+def test_one_video_is_read(folders, index):
+    assert FeatureFolder(folders)[index].shape == (LENGTHS["walk"], 8)
+
+
+def test_a_view_reads_nothing(folders):
+    X = FeatureFolder(folders)
+    shutil.rmtree(folders[0])
+    assert len(X[[0, 2]]) == 2
+
+
+def test_iterates_over_the_videos(folders):
+    assert [len(video) for video in FeatureFolder(folders)] == list(LENGTHS.values())
+
+
+def test_an_index_past_the_end_is_an_error(folders):
+    with pytest.raises(IndexError, match="index 4 is out of bounds"):
+        FeatureFolder(folders)[4]
+
+
+def test_pickle_holds_names_only(folders):
+    names = ["run"] * 1000
+    X = FeatureFolder(folders, names)
+    data = pickle.dumps(X)
+    assert len(data) < 20_000  # 12 bytes a name; the features would take 160,000
+    np.testing.assert_array_equal(pickle.loads(data)[3], X[3])
+
+
+def test_scikit_learn_splits_it(folders):
+    train, test = train_test_split(FeatureFolder(folders), test_size=1, random_state=0)
+    assert sorted([*train.names, *test.names]) == sorted(LENGTHS)
+
+
+def test_scikit_learn_resamples_it(folders):
+    assert isinstance(resample(FeatureFolder(folders), random_state=0), FeatureFolder)
+
+
+def test_estimators_take_it_as_it_is(folders):
+    videos = check_features(FeatureFolder(folders))
+    assert videos.lengths.tolist() == list(LENGTHS.values())
+
+
+def test_columns_of_each_stream(folders):
+    assert FeatureFolder(folders).columns() == [slice(0, 6), slice(6, 8)]
+
+
+def test_repr_tells_how_many_videos_where(folders):
+    assert repr(FeatureFolder(folders[0])) == f"<FeatureFolder: 4 videos in {folders[0]}>"
+
+
+def test_a_path_that_is_no_folder(folders):
+    with pytest.raises(NotADirectoryError, match=r"run\.npy is no folder; each stream needs one"):
+        FeatureFolder(folders[0] / "run.npy")
+
+
+def test_a_folder_without_features(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has no .npy file"):
+        FeatureFolder(tmp_path)
+
+
+def test_a_missing_file(folders):
+    (folders[1] / "swim.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"flow.swim\.npy is missing \(1 such files\)"):
+        FeatureFolder(folders)
+
+
+def test_streams_of_different_length(folders):
+    np.save(folders[1] / "run.npy", np.zeros((6, 2), dtype=np.float32))
+    with pytest.raises(
+        ValueError, match=r"flow.run\.npy has shape \(6, 2\), but .*rgb.run\.npy has \(5, 6\)"
+    ):
+        FeatureFolder(folders)[1]
+
+
+def test_a_file_without_snippets(folders):
+    np.save(folders[0] / "run.npy", np.zeros(6, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"run\.npy has shape \(6,\); a video must have shape"):
+        FeatureFolder(folders)[1]
+
+
+def test_no_code_is_unpickled(folders):
+    np.save(folders[0] / "run.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(ValueError, match="Python objects"):
+        FeatureFolder(folders[0])[1]
