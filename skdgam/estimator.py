@@ -53,12 +53,13 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
     n_snippets : int, default=400
         Snippets of each video in an epoch. Of longer videos one is drawn at random from each
         of so many equal parts; of shorter ones all are used, with a weight that makes up.
-    max_epochs : int, default=200
+    max_epochs : int, default=300
         Passes over the videos; 6,000 in the paper.
-    batch_size : int, default=32
-        Videos in each step.
-    learning_rate : float, default=3e-3
-        Of Adam; 1e-3 in the paper, for thirty times as many epochs.
+    batch_size : int, default=16
+        Videos in each step; 32 in the paper. The last short batch of an epoch is dropped.
+    learning_rate : float, default=5e-3
+        Of Adam; 1e-3 in the paper, whose features are 1,024 wide. The narrower features are,
+        the larger it may be.
     warmup_epochs : int, default=50
         Over so many first epochs the weights of the CVAE's loss and of γ₁ rise from 0; 300 of
         6,000 in the paper.
@@ -181,9 +182,9 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         latent_dim=128,
         pooling="released",
         n_snippets=400,
-        max_epochs=200,
-        batch_size=32,
-        learning_rate=3e-3,
+        max_epochs=300,
+        batch_size=16,
+        learning_rate=5e-3,
         warmup_epochs=50,
         warmup_gamma1=True,
         refresh_every=1,
