@@ -353,7 +353,7 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
 
         def error(network, x):
             attention = network.attention(x)
-            z = (self.r * attention)[:, None].expand(-1, self.latent_dim)
+            z = (self.r * attention)[:, None].expand(-1, network.latent_dim)
             return (network.decode(z, attention) - x).square().mean(dim=-1)
 
         return self._of_snippets(X, error)

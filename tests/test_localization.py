@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import expit
 
-from skdgam.localization import Activation, select_classes, tcam_proposals
+from skdgam.localization import Activation, attention_proposals, select_classes, tcam_proposals
 from skdgam.sampling import uniform_sample
 
 SETTINGS = {
@@ -63,3 +65,136 @@ def test_tcam_proposals_are_those_of_the_released_implementation(released, i, st
     np.testing.assert_allclose(
         rows[np.lexsort(rows.T[::-1])], theirs[np.lexsort(theirs.T[::-1])], atol=1e-4
     )
+
+
+def make(attention, tcam, bias=None):
+    """An activation of one or more classes, all of them probable."""
+    tcam = np.asarray(tcam, dtype=float).reshape(len(attention), -1)
+    n_classes = tcam.shape[1]
+    bias = np.zeros(n_classes) if bias is None else np.asarray(bias)
+    return Activation(np.asarray(attention, dtype=float), tcam, bias, np.ones(n_classes))
+
+
+ONE_CLASS = np.array([0])
+SURE = 40.0  # a logit whose sigmoid is 1
+
+
+def test_a_video_whose_only_class_is_number_0_is_searched():
+    # The released code asks .any() of the class index, and finds nothing here.
+    proposals = tcam_proposals(make([1.0, 1.0], [SURE, SURE]), ONE_CLASS, [0.5], eta=0.3)
+    assert proposals[["start", "end", "label"]].tolist() == [(0.0, 2.0, 0)]
+
+
+def test_signal_is_four_fifths_and_squared_attention_one():
+    # λ = 0.5, sigmoid(w·x) = 0.5: signal 0.25, evidence 0.8 · 0.25 + 0.2 · 0.25 = 0.25.
+    activation = make([0.5, 0.5], [0.0, 0.0])
+    assert len(tcam_proposals(activation, ONE_CLASS, [0.249], eta=0.0)) == 1
+    assert len(tcam_proposals(activation, ONE_CLASS, [0.251], eta=0.0)) == 0
+
+
+def transparent_proposals(activation, threshold, eta):
+    """METHOD §3, steps 1 to 5 for one class and one stream, point by point."""
+    attention, signal = activation.attention, activation.attention * expit(activation.tcam[:, 0])
+
+    def at(values, point):
+        i = min(point // 20, max(len(values) - 2, 0))
+        right = values[min(i + 1, len(values) - 1)]
+        return values[i] + (point / 20 - i) * (right - values[i])
+
+    n = 20 * len(attention)
+    signal_at = [at(signal, p) for p in range(n)]
+    is_in = [0.8 * signal_at[p] + 0.2 * at(attention, p) ** 2 > threshold for p in range(n)]
+    rows = []
+    for first in range(n):
+        if is_in[first] and not (first and is_in[first - 1]):
+            stop = next((p for p in range(first, n) if not is_in[p]), n)
+            side = (stop - first) // 4 + 1
+            before, after = signal_at[max(first - side, 0) : first], signal_at[stop : stop + side]
+            beside = sum(np.mean(points) for points in (before, after) if len(points))
+            rows.append((first / 20, stop / 20, 0, np.mean(signal_at[first:stop]) - eta * beside))
+    return rows
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(-5, 5)), min_size=1, max_size=12),
+    st.sampled_from([0.03, 0.31, 0.61]),
+    st.sampled_from([0.0, 0.3]),
+)
+def test_tcam_proposals_equal_the_transparent_computation(snippets, threshold, eta):
+    attention, tcam = np.transpose(snippets)
+    activation = make(attention, tcam)
+    ours = tcam_proposals(activation, ONE_CLASS, [threshold], eta).tolist()
+    expected = transparent_proposals(activation, threshold, eta)
+    assert len(ours) == len(expected)
+    for a, b in zip(ours, expected, strict=True):
+        assert a == pytest.approx(b)
+
+
+def test_a_side_beyond_the_video_counts_0():
+    activation = make([1.0, 1.0, 1.0], [SURE, SURE, SURE])
+    (proposal,) = tcam_proposals(activation, ONE_CLASS, [0.5], eta=0.3)
+    assert proposal["score"] == pytest.approx(1.0)
+
+
+def test_one_snippet_is_one_proposal_or_none():
+    assert tcam_proposals(make([0.9], [SURE]), ONE_CLASS, [0.5], 0.3)["end"].tolist() == [1.0]
+    assert len(tcam_proposals(make([0.1], [SURE]), ONE_CLASS, [0.5], 0.3)) == 0
+
+
+def test_smoothing_joins_what_a_dip_divides():
+    dip = make([1, 1, 1, 0.2, 1, 1, 1], np.full(7, SURE))
+    assert len(tcam_proposals(dip, ONE_CLASS, [0.6], 0.3)) == 2
+    assert len(tcam_proposals(dip, ONE_CLASS, [0.6], 0.3, smoothing=25.0)) == 1
+
+
+def test_other_streams_enter_the_score_but_not_the_times():
+    own, other = make([1.0, 1.0], [SURE, SURE]), make([0.3, 0.3], [-SURE, -SURE])
+    alone = tcam_proposals(own, ONE_CLASS, [0.5], 0.3)
+    fused = tcam_proposals(own, ONE_CLASS, [0.5], 0.3, others=[other], stream_weight=0.35)
+    assert fused[["start", "end"]].tolist() == alone[["start", "end"]].tolist()
+    assert fused["score"] == pytest.approx(0.35)
+    three = tcam_proposals(own, ONE_CLASS, [0.5], 0.3, others=[other, own], stream_weight=0.2)
+    assert three["score"] == pytest.approx(0.2 + 0.8 * 0.5)  # the mean of the others
+
+
+def test_every_threshold_and_class_gives_its_own_proposals():
+    activation = make([0.5, 1.0, 0.5], np.full((3, 2), SURE))
+    proposals = tcam_proposals(activation, np.array([0, 1]), [0.3, 0.8], eta=0.3)
+    assert proposals["label"].tolist() == [0, 0, 1, 1]
+    lengths = proposals["end"] - proposals["start"]
+    assert lengths[0] > lengths[1]
+
+
+def test_attention_proposals_by_hand():
+    # Eq. 17 for snippets 2-5: the attention-weighted mean of w·x, plus the bias, less η times
+    # the logits of one snippet (a quarter of four) on each side.
+    attention = [0.1, 0.2, 0.6, 0.8, 0.8, 0.6, 0.4, 0.1]
+    tcam = [9.0, 2.0, 1.0, 3.0, 3.0, 1.0, 5.0, 9.0]
+    activation = make(attention, tcam, bias=[0.5])
+    (proposal,) = attention_proposals(activation, ONE_CLASS, [0.5], eta=0.1)
+    inside = (0.6 * 1 + 0.8 * 3 + 0.8 * 3 + 0.6 * 1) / 2.8 + 0.5
+    assert proposal.item()[:3] == (2.0, 6.0, 0)
+    assert proposal["score"] == pytest.approx(inside - 0.1 * (2.0 + 0.5) - 0.1 * (5.0 + 0.5))
+
+
+def test_attention_proposals_at_the_ends_of_the_video():
+    activation = make([0.9, 0.9, 0.1], [2.0, 4.0, 7.0], bias=[1.0])
+    (proposal,) = attention_proposals(activation, ONE_CLASS, [0.5], eta=0.5)
+    assert proposal["score"] == pytest.approx(3.0 + 1.0 - 0.5 * (7.0 + 1.0))
+
+
+def test_attention_proposals_are_the_same_for_every_class():
+    activation = make([0.9, 0.1, 0.9], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    proposals = attention_proposals(activation, np.array([0, 1]), [0.5], eta=0.0)
+    assert proposals["start"].tolist() == [0, 2, 0, 2]
+    assert proposals["score"] == pytest.approx([1, 5, 2, 6])
+
+
+def test_nothing_above_the_threshold_is_no_proposal():
+    activation = make([0.1, 0.2], [0.0, 0.0])
+    for found in (
+        tcam_proposals(activation, ONE_CLASS, [0.9], 0.3),
+        attention_proposals(activation, ONE_CLASS, [0.9], 0.3),
+    ):
+        assert found.shape == (0,)
+        assert found.dtype.names == ("start", "end", "label", "score")
