@@ -1,5 +1,6 @@
 """From attention and class activation to proposals: the two ways of METHOD §3 (numpy)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +22,8 @@ __all__ = [
 
 POINTS_PER_SNIPPET = 20
 DEFAULT_THRESHOLD = {"tcam": 0.05, "attention": 0.5}
+# Attention as low as this everywhere pools evenly; below it sigmoids run out of digits.
+EVEN_ATTENTION = 1e-12
 SIGNAL_SHARE = 0.8  # of the W-TCAM in what is thresholded; squared attention has the rest
 
 
@@ -220,25 +223,26 @@ def attention_proposals(
     >>> attention_proposals(activation, np.array([0]), [0.5], eta=0.5).tolist()  # 4 - 0.5 - 1
     [(1.0, 3.0, 0, 2.5)]
     """
-    attention = activation.attention[:, None].astype(np.float64)
-    pooled = _Sums(attention * activation.tcam[:, classes])
-    mass = _Sums(np.maximum(attention, np.finfo(np.float64).tiny))
-    n = len(attention)
+    attention = activation.attention.astype(np.float64)
+    weights = np.maximum(attention, EVEN_ATTENTION)
+    tcam, bias = activation.tcam[:, classes], activation.bias[classes]
 
-    def logits(first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        """Logits (n_segments, n_selected) of pooled segments, 0 for empty ones."""
-        empty = (first == stop)[:, None]
-        mean = pooled(first, stop) / np.where(empty, 1.0, mass(first, stop))
-        return np.where(empty, 0.0, mean + activation.bias[classes])
+    def logits(first: int, stop: int) -> np.ndarray:
+        """Logits (n_selected,) of snippets [max(first, 0), stop), 0 if there are none."""
+        rows = slice(max(first, 0), stop)
+        if not len(weights[rows]):
+            return np.zeros(len(classes))
+        return weights[rows] @ tcam[rows] / weights[rows].sum() + bias
 
     found = []
     for threshold in thresholds:
-        first, stop = runs(attention[:, 0] > threshold)
-        side = -((first - stop) // 4)
-        score = logits(first, stop) - eta * (
-            logits(np.maximum(first - side, 0), first) + logits(stop, np.minimum(stop + side, n))
-        )
-        found += [(first, stop, column, score[:, column]) for column in range(len(classes))]
+        firsts, stops = runs(attention > threshold)
+        score = np.zeros((len(firsts), len(classes)))
+        for row, first, stop in zip(score, firsts, stops, strict=True):
+            side = math.ceil((stop - first) / 4)
+            outer = logits(first - side, first) + logits(stop, stop + side)
+            row[:] = logits(first, stop) - eta * outer
+        found += [(firsts, stops, column, score[:, column]) for column in range(len(classes))]
     first, stop, column, score = _join(found)
     return make_intervals(first, stop, classes[column], score)
 
@@ -256,26 +260,15 @@ def _outer_inner_contrast(
     score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float
 ) -> np.ndarray:
     """Mean score (n_points,) inside each run less η times the means beside it."""
-    sums = _Sums(score)
-    side = (stop - first) // 4 + 1
+    sums = np.concatenate([[0.0], np.cumsum(score, dtype=np.float64)])
 
     def mean(first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        return sums(first, stop) / np.maximum(stop - first, 1)
+        return (sums[stop] - sums[first]) / np.maximum(stop - first, 1)
 
+    side = (stop - first) // 4 + 1
     before = mean(np.maximum(first - side, 0), first)
     after = mean(stop, np.minimum(stop + side, len(score)))
     return mean(first, stop) - eta * (before + after)
-
-
-class _Sums:
-    """Sums of rows [first, stop) in constant time each."""
-
-    def __init__(self, values: np.ndarray):
-        self._cumulative = np.zeros((len(values) + 1, *values.shape[1:]))
-        np.cumsum(values, axis=0, out=self._cumulative[1:])
-
-    def __call__(self, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        return self._cumulative[stop] - self._cumulative[first]
 
 
 def _join(found: list[tuple]) -> tuple[np.ndarray, ...]:

@@ -40,8 +40,7 @@ class LocalizationDisplay:
     Attributes
     ----------
     figure_ : matplotlib Figure
-    axes_ : ndarray of shape (n,)
-        Axes, one for each video.
+    axes_ : ndarray of Axes of shape (n,)
 
     Examples
     --------
@@ -108,14 +107,13 @@ class LocalizationDisplay:
         names = [f"video {i}" if names is None else names[i] for i in chosen]
         X = _safe_indexing(X, chosen)
         # Streams share the times of their snippets.
-        of_streams = getattr(estimator, "localizers_", {"": estimator})
-        timed = next(iter(of_streams.values()))
+        first, *_ = getattr(estimator, "localizers_", {"": estimator}).values()
         return cls.from_predictions(
             estimator.predict(X, durations),
             None if y is None else _safe_indexing(y, chosen),
             attention=estimator.attention(X),
-            snippet_seconds=timed.snippet_seconds,
-            snippet_offset=timed.snippet_offset,
+            snippet_seconds=first.snippet_seconds,
+            snippet_offset=first.snippet_offset,
             durations=durations,
             names=names,
             ax=ax,
@@ -163,7 +161,6 @@ class LocalizationDisplay:
         Returns
         -------
         display : LocalizationDisplay
-            This one.
         """
         plt = _import_pyplot()
         n = len(self.y_pred)
@@ -178,21 +175,18 @@ class LocalizationDisplay:
 
         scores = np.concatenate([found["score"] for found in self.y_pred])
         low, high = (scores.min(), scores.max()) if len(scores) else (0.0, 0.0)
-        colormap = plt.get_cmap(SCORE_COLORMAP)
 
         def shade(score):
             share = (score - low) / (high - low) if high > low else np.ones_like(score)
-            return colormap(0.2 + 0.8 * share)  # paler colors are lost on white
+            return plt.get_cmap(SCORE_COLORMAP)(0.2 + 0.8 * share)  # paler colors are lost on white
 
         for i, row in enumerate(axes):
             self._draw(row, i, shade)
         axes[-1].set_xlabel("time (s)")
 
-        legend = {}
-        if self.y_true is not None:
-            legend["ground truth"] = TRUTH_COLOR
+        legend = {} if self.y_true is None else {"ground truth": TRUTH_COLOR}
         if len(scores):
-            scale = f"{low:.2g} (light) to {high:.2g} (dark)" if high > low else f"{high:.2g}"
+            scale = f"{low:.3g} (light) to {high:.3g} (dark)" if high > low else f"{high:.3g}"
             legend[f"detection, score {scale}"] = shade((low + high) / 2)
         if self.attention is not None:
             legend["attention λ"] = ATTENTION_COLOR
@@ -220,7 +214,7 @@ class LocalizationDisplay:
         if self.y_true is not None:
             parts.insert(0, (self.y_true[i], TRUTH_COLOR))
         height = 0.8 / len(parts)
-        start, end = 0.0, 0.0
+        start, end = 0.0, 0.0 if self.durations is None else self.durations[i]
         for k, (part, color) in enumerate(parts):
             y = [center[label] + 0.4 - (k + 0.5) * height for label in part["label"].tolist()]
             seconds = part["end"] - part["start"]
@@ -228,12 +222,14 @@ class LocalizationDisplay:
             ax.barh(y, seconds, height, left=part["start"], color=color, **edge)
             end = max(end, part["end"].max(initial=0.0))
         if self.attention is not None:
-            edges = self._snippet_edges(i)
+            n_snippets = len(self.attention[i])
+            hop, offset = self.snippet_seconds, self.snippet_offset
+            if self.durations is not None:
+                hop, offset = self.durations[i] / n_snippets, 0.0
+            edges = offset + hop * np.arange(n_snippets + 1)
             ax.stairs(self.attention[i], edges, fill=True, color=ATTENTION_COLOR)
             start, end = min(start, edges[0]), max(end, edges[-1])
             center["attention λ"] = 0.5
-        if self.durations is not None:
-            end = max(end, self.durations[i])
         for label in labels:
             ax.axhline(center[label] - 0.5, color="0.9", linewidth=0.8, zorder=0)
         title = f"video {i}" if self.names is None else str(self.names[i])
@@ -242,14 +238,6 @@ class LocalizationDisplay:
         ax.set_yticks([*center.values()], map(str, center))
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "left", "right"]].set_visible(False)
-
-    def _snippet_edges(self, i):
-        """Where the snippets of video i begin, and where the last one ends, in seconds."""
-        n_snippets = len(self.attention[i])
-        steps = np.arange(n_snippets + 1)
-        if self.durations is not None:
-            return self.durations[i] / n_snippets * steps
-        return self.snippet_offset + self.snippet_seconds * steps
 
 
 def _import_pyplot():

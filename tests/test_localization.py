@@ -183,6 +183,12 @@ def test_attention_proposals_at_the_ends_of_the_video():
     assert proposal["score"] == pytest.approx(3.0 + 1.0 - 0.5 * (7.0 + 1.0))
 
 
+def test_surroundings_without_any_attention_are_pooled_evenly():
+    activation = make([0.0, 0.0, *[0.9] * 8, 1e-30, 1e-30], np.arange(12.0))
+    (proposal,) = attention_proposals(activation, ONE_CLASS, [0.5], eta=1.0)
+    assert proposal["score"] == pytest.approx(np.mean(np.arange(2, 10)) - 0.5 - 10.5)
+
+
 def test_attention_proposals_are_the_same_for_every_class():
     activation = make([0.9, 0.1, 0.9], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     proposals = attention_proposals(activation, np.array([0, 1]), [0.5], eta=0.0)
