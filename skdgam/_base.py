@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skdgam import metrics
-from skdgam._validation import check_annotations, check_durations, check_features, clip_to_videos
+from skdgam._features import check_features
+from skdgam._validation import check_annotations, check_durations, clip_to_videos
 
 __all__ = ["LocalizerMixin"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skdgam._validation import Videos
+from skdgam._features import Videos
 from skdgam.localization import Activation
 from skdgam.networks import DGAM
 from skdgam.sampling import uniform_sample

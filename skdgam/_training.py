@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skdgam import losses
-from skdgam._validation import Videos
+from skdgam._features import Videos
 from skdgam.networks import DGAM
 from skdgam.sampling import mirrored_window, stratified_sample
 

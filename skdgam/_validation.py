@@ -1,12 +1,10 @@
-"""The one gate for what users pass in: features, labels, annotations, durations.
+"""The gate for what goes with features: labels, annotations, detections, durations.
 
 Every error names the video by its index in what was passed, says what is there, and what
 would be right. Nothing passed in is changed.
 """
 
-import copy
 import warnings
-from collections.abc import Iterator
 from numbers import Number
 from typing import Any
 
@@ -16,117 +14,12 @@ import numpy.typing as npt
 from skdgam.intervals import make_intervals
 
 __all__ = [
-    "Videos",
     "check_annotations",
     "check_detections",
     "check_durations",
-    "check_features",
     "check_weak_labels",
     "clip_to_videos",
 ]
-
-
-class Videos:
-    """Checked features: item i is video i as float32 (n_snippets, n_features).
-
-    What is in memory is checked once and kept without a copy where its dtype allows. A lazy
-    sequence stays lazy: each video is read, checked and let go at each use.
-
-    Attributes
-    ----------
-    n_features : int
-    lengths : ndarray of int of shape (n_videos,)
-        Snippets of each video.
-    """
-
-    def __init__(self, source: Any, n_features: int | None = None):
-        self._source = source
-        self._columns: Any = slice(None)
-        self._like = "X[0] has" if n_features is None else "the model was fitted with"
-        self._n_columns = _snippets(source[0], 0).shape[1] if n_features is None else n_features
-        self.n_features = self._n_columns
-        self._in_memory = isinstance(source, list | tuple | np.ndarray)
-        if self._in_memory:
-            self._source = [self._checked(i) for i in range(len(source))]
-        self.lengths = np.array([len(video) for video in self])
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        video = self._source[i] if self._in_memory else self._checked(i)
-        return video[:, self._columns]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
-
-    def columns(self, columns: Any) -> "Videos":
-        """Show the same videos with some of their features only: those of one stream."""
-        view = copy.copy(self)
-        view._columns = columns
-        view.n_features = len(np.arange(self._n_columns)[columns])
-        return view
-
-    def _checked(self, i: int) -> np.ndarray:
-        video = _snippets(self._source[i], i)
-        if video.shape[1] != self._n_columns:
-            raise ValueError(
-                f"X[{i}] has {video.shape[1]} features, but {self._like} {self._n_columns}; "
-                "every video must come from one feature extractor."
-            )
-        finite = np.isfinite(video)
-        if not finite.all():
-            snippet, feature = np.argwhere(~finite)[0]
-            raise ValueError(
-                f"X[{i}] is {video[snippet, feature]} at snippet {snippet}, feature {feature} "
-                f"({(~finite).sum()} such values in this video); "
-                "every feature must be finite in float32."
-            )
-        return video
-
-
-def check_features(X: Any, n_features: int | None = None) -> Videos:
-    """Check the features of n videos.
-
-    Parameters
-    ----------
-    X : sequence of n arrays of shape (n_snippets_i, n_features)
-        A list, tuple, object array, 3-D array, a list of tensors, or any other sized and
-        indexed sequence, which is then read video by video.
-    n_features : int, optional
-        What the estimator was fitted with.
-
-    Returns
-    -------
-    videos : Videos
-
-    Raises
-    ------
-    TypeError
-        If `X` is no sequence of arrays or holds something else than numbers.
-    ValueError
-        If `X` is empty or one bare video, a video has no snippet, its features differ in
-        number from the others', or one of them is not finite.
-    """
-    if isinstance(X, Videos):  # checked before, by the localizer of several streams
-        return X
-    if getattr(X, "ndim", None) == 2:
-        raise ValueError(
-            f"X has shape {tuple(X.shape)}: that is one video, but X must be a sequence of "
-            "videos; wrap it as [x]."
-        )
-    if isinstance(X, str | bytes | dict | set) or not (
-        hasattr(X, "__len__") and hasattr(X, "__getitem__")
-    ):
-        raise TypeError(
-            f"X is of type {type(X).__name__}; it must be a sequence of arrays of shape "
-            "(n_snippets, n_features), one for each video."
-        )
-    if not len(X):
-        raise ValueError("X is empty; it must hold at least one video.")
-    if hasattr(X, "iloc"):  # a pandas Series of arrays
-        X = X.to_numpy()
-    return Videos(X, n_features)
 
 
 def check_weak_labels(y: Any, n_videos: int) -> tuple[np.ndarray, np.ndarray]:
@@ -275,32 +168,6 @@ def clip_to_videos(annotations: list[np.ndarray], ends: npt.ArrayLike) -> list[n
         intervals["end"] = np.minimum(intervals["end"], end)
         clipped.append(intervals)
     return clipped
-
-
-def _snippets(video: Any, i: int) -> np.ndarray:
-    """One video as a 2-D float32 array."""
-    if hasattr(video, "detach"):  # a tensor, of whatever device
-        video = video.detach().cpu()
-    try:
-        array = np.asarray(video)
-    except Exception as error:
-        raise TypeError(f"X[{i}] cannot be read as an array: {error}") from error
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"X[{i}] has dtype {array.dtype}; the features of a video must be real numbers in "
-            "an array of shape (n_snippets, n_features)."
-        )
-    if array.ndim != 2:
-        raise ValueError(
-            f"X[{i}] has shape {array.shape}; a video must have shape (n_snippets, n_features)."
-        )
-    if not array.shape[0] or not array.shape[1]:
-        raise ValueError(
-            f"X[{i}] has shape {array.shape}; a video must have at least one snippet and one "
-            "feature."
-        )
-    with np.errstate(over="ignore"):  # what float32 cannot hold is reported as not finite
-        return array.astype(np.float32, copy=False)
 
 
 def _entries(y: Any, n_videos: int | None, name: str = "y") -> list[Any]:

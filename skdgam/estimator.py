@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from skdgam import _inference
 from skdgam._base import LocalizerMixin
 from skdgam._callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
+from skdgam._features import check_features
 from skdgam._training import Objective, Schedule, train
-from skdgam._validation import check_features, check_weak_labels
+from skdgam._validation import check_weak_labels
 from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.localization import Search, propose
 from skdgam.networks import DGAM

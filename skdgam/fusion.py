@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdgam._base import LocalizerMixin
 from skdgam._callbacks import CallbackSupportMixin, Subtasks, with_callbacks
-from skdgam._validation import check_features
+from skdgam._features import check_features
 from skdgam.estimator import DGAMLocalizer
 from skdgam.intervals import non_maximum_suppression
 

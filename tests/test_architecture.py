@@ -13,7 +13,7 @@ PACKAGE = Path(skdgam.__file__).parent
 
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
-    ["intervals", "sampling", "_validation"],
+    ["intervals", "sampling", "_features", "_validation"],
     ["networks", "losses", "metrics", "datasets"],
     ["localization", "_inference", "_training"],
     ["_callbacks", "_base", "estimator", "fusion", "presets"],

@@ -6,7 +6,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 from sklearn.utils import resample
 
-from skdgam._validation import check_features
+from skdgam._features import check_features
 from skdgam.datasets import FeatureFolder
 
 LENGTHS = {"jump": 3, "run": 5, "swim": 4, "walk": 2}

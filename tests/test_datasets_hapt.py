@@ -3,7 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from skdgam._validation import check_annotations, check_features
+from skdgam._features import check_features
+from skdgam._validation import check_annotations
 from skdgam.datasets import load_hapt
 from skdgam.datasets.hapt import MARGIN, PIECE, RATE, _cuts, _snippet_features
 from skdgam.intervals import make_intervals

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from skdgam import _training
+from skdgam._features import check_features
 from skdgam._training import Objective, Schedule
-from skdgam._validation import check_features
 from skdgam.networks import DGAM
 
 RELEASED_NAMES = {
