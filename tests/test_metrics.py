@@ -119,7 +119,7 @@ def test_thresholds_together_equal_thresholds_alone(evaluation):
     thresholds = [0.5, 0.1, 0.7]
     together = average_precision(y_true, y_pred, thresholds)
     alone = [average_precision(y_true, y_pred, t)[:, 0] for t in thresholds]
-    np.testing.assert_array_equal(together, np.transpose(alone))
+    np.testing.assert_allclose(together, np.transpose(alone), atol=1e-12)
 
 
 def test_equals_the_evaluation_of_the_released_implementation(released, to_intervals):
