@@ -1,0 +1,284 @@
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from skdgam import DGAMLocalizer, MultiStreamLocalizer
+from skdgam.datasets import make_untrimmed
+from skdgam.intervals import make_intervals
+from skdgam.plotting import LocalizationDisplay
+
+Y_TRUE = [[(1.0, 4.0, "jump"), (6.0, 9.0, "run")], [], [(0.5, 2.0, "swim")]]
+Y_PRED = [
+    make_intervals([1.5, 2.0, 7.0], [4.0, 3.0, 9.5], ["jump", "jump", "run"], [0.2, 0.9, 0.5]),
+    make_intervals([2.0], [5.0], "run", [0.4]),
+    make_intervals([], [], "run", []),
+]
+ATTENTION = [np.linspace(0, 1, 20), np.full(10, 0.3), np.zeros(4)]
+
+
+@pytest.fixture(autouse=True)
+def without_windows():
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def bars(ax):
+    """Bars of each row of bars, ground truth first, as (start, end, y)."""
+    return [
+        [
+            (bar.get_x(), bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height() / 2)
+            for bar in row
+        ]
+        for row in ax.containers
+    ]
+
+
+def lanes(ax):
+    """Height of each label on the axis."""
+    texts = [label.get_text() for label in ax.get_yticklabels()]
+    return dict(zip(texts, ax.get_yticks(), strict=True))
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_bars_lie_where_the_intervals_are():
+    display = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE)
+    true, found = bars(display.axes_[0])
+    assert [bar[:2] for bar in true] == [(1.0, 4.0), (6.0, 9.0)]
+    assert sorted(bar[:2] for bar in found) == [(1.5, 4.0), (2.0, 3.0), (7.0, 9.5)]
+
+
+def test_each_class_has_a_lane_with_truth_above_detections():
+    display = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE)
+    lane = lanes(display.axes_[0])
+    assert [*lane] == ["jump", "run"]
+    assert lane["jump"] == lane["run"] + 1
+    true, found = bars(display.axes_[0])
+    for part, label, side in [(true, "jump", 1), (true, "run", 1), (found, "jump", -1)]:
+        y = [y for start, end, y in part if (end <= 4.0) == (label == "jump")]
+        assert all(0 < side * (y - lane[label]) < 0.5 for y in y)
+
+
+def test_only_classes_that_occur_have_lanes():
+    display = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE)
+    assert [[*lanes(ax)] for ax in display.axes_] == [["jump", "run"], ["run"], ["swim"]]
+
+
+def test_higher_scores_are_darker_and_on_top():
+    display = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE)
+    _, found = display.axes_[0].containers
+    by_start = {bar.get_x(): sum(bar.get_facecolor()[:3]) for bar in found}
+    assert by_start[2.0] < by_start[7.0] < by_start[1.5]
+    assert [bar.get_x() for bar in found] == [1.5, 7.0, 2.0]  # drawn in this order
+
+
+def test_attention_lies_beneath_at_its_own_times():
+    display = LocalizationDisplay.from_predictions(
+        Y_PRED, attention=ATTENTION, snippet_seconds=0.5, snippet_offset=0.25
+    )
+    ax = display.axes_[0]
+    (curve,) = ax.patches[len(Y_PRED[0]) :]
+    values, edges, _ = curve.get_data()
+    np.testing.assert_array_equal(values, ATTENTION[0])
+    np.testing.assert_allclose(edges, 0.25 + 0.5 * np.arange(21))
+    assert ax.get_xlim() == (0.0, 10.25)
+    assert lanes(ax)["attention λ"] == 0.5
+    assert all(y > 1 for row in bars(ax) for _, _, y in row)
+
+
+def test_durations_are_shared_by_the_snippets():
+    display = LocalizationDisplay.from_predictions(
+        Y_PRED, attention=ATTENTION, durations=[40.0, 5.0, 8.0]
+    )
+    edges = display.axes_[2].patches[-1].get_data().edges
+    np.testing.assert_allclose(edges, [0, 2, 4, 6, 8])
+    assert [ax.get_xlim()[1] for ax in display.axes_] == [40.0, 5.0, 8.0]
+
+
+def test_snippets_that_begin_before_zero_are_shown():
+    display = LocalizationDisplay.from_predictions(Y_PRED, attention=ATTENTION, snippet_offset=-1.0)
+    assert display.axes_[0].get_xlim()[0] == -1.0
+
+
+def test_without_ground_truth_detections_have_the_lanes():
+    display = LocalizationDisplay.from_predictions(Y_PRED)
+    ax = display.axes_[0]
+    (found,) = bars(ax)
+    assert sorted({y for _, _, y in found}) == pytest.approx(sorted(lanes(ax).values()))
+    assert legend(ax) == ["detection, score 0.2 (light) to 0.9 (dark)"]
+
+
+def test_nothing_is_drawn_where_nothing_is():
+    display = LocalizationDisplay.from_predictions([Y_PRED[2]], [[]])
+    (ax,) = display.axes_
+    assert bars(ax) == [[], []]
+    assert lanes(ax) == {}
+    assert ax.get_title(loc="left") == "video 0: no intervals"
+    assert legend(ax) == ["ground truth"]
+    display.figure_.canvas.draw()
+
+
+def test_one_score_is_no_range():
+    display = LocalizationDisplay.from_predictions([Y_PRED[1]])
+    assert legend(display.axes_[0]) == ["detection, score 0.4"]
+
+
+def test_integer_labels_sort_as_numbers():
+    found = make_intervals([0.0, 0.0], [1.0, 1.0], [10, 9], [0.1, 0.2])
+    display = LocalizationDisplay.from_predictions([found], [[]])
+    assert [*lanes(display.axes_[0])] == ["9", "10"]
+
+
+def test_legend_and_time_are_there_once():
+    display = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE, attention=ATTENTION)
+    assert [ax.get_legend() is not None for ax in display.axes_] == [True, False, False]
+    assert [ax.get_xlabel() for ax in display.axes_] == ["", "", "time (s)"]
+    assert legend(display.axes_[0])[::2] == ["ground truth", "attention λ"]
+
+
+@pytest.mark.parametrize("n_classes", [1, 40])
+def test_no_two_texts_overlap(n_classes):
+    labels = [f"a class with quite a long name, number {k}" for k in range(n_classes)]
+    times = np.linspace(0, 7200, n_classes + 1)
+    found = make_intervals(times[:-1], times[1:], labels, times[1:])
+    names = ["a_recording_with_a_long_name_2024-05-17T12-34-56_camera3_left.mp4", "short"]
+    display = LocalizationDisplay.from_predictions(
+        [found] * 2, [found] * 2, attention=[np.ones(11250)] * 2, names=names
+    )
+    display.figure_.canvas.draw()
+    texts = [
+        text for text in display.figure_.findobj(Text) if text.get_text() and text.get_visible()
+    ]
+    boxes = [text.get_window_extent() for text in texts]
+    overlaps = [
+        (texts[i].get_text(), texts[j].get_text())
+        for i in range(len(boxes))
+        for j in range(i)
+        if boxes[i].overlaps(boxes[j])
+    ]
+    assert overlaps == []
+    words = [box for text, box in zip(texts, boxes, strict=True) if not text.get_text().isdigit()]
+    assert min(box.x0 for box in words) >= 0
+    assert max(box.x1 for box in words) <= display.figure_.bbox.x1
+
+
+def test_axes_may_be_given():
+    _, axes = plt.subplots(1, 3)
+    display = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE, ax=axes, names=["a", "b", "c"])
+    assert [*display.axes_] == [*axes]
+    assert display.figure_ is axes[0].figure
+    assert [ax.get_title(loc="left") for ax in axes] == ["a", "b", "c"]
+
+
+def test_plot_draws_the_same_again():
+    display = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE)
+    before = [bars(ax) for ax in display.axes_]
+    first = display.figure_
+    assert display.plot() is display
+    assert display.figure_ is not first
+    assert [bars(ax) for ax in display.axes_] == before
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(n_videos=8, n_classes=2, n_features=(8, 8), random_state=0)
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return {"max_epochs": 3, "snippet_seconds": 0.5, "snippet_offset": 0.2, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def model(data, settings):
+    return DGAMLocalizer(**settings).fit(*data)
+
+
+def test_estimator_draws_what_the_model_says(data, model):
+    X, y = data
+    display = LocalizationDisplay.from_estimator(model, X, y, videos=[5, 2])
+    for ax, i in zip(display.axes_, [5, 2], strict=True):
+        true, found = bars(ax)
+        detections = model.predict([X[i]])[0]
+        assert sorted(bar[0] for bar in found) == pytest.approx(sorted(detections["start"]))
+        assert [bar[0] for bar in true] == y[i]["start"].tolist()
+        values, edges, _ = ax.patches[-1].get_data()
+        np.testing.assert_allclose(values, model.attention([X[i]])[0], rtol=1e-5)
+        np.testing.assert_allclose(edges, 0.2 + 0.5 * np.arange(len(X[i]) + 1))
+        assert ax.get_title(loc="left") == f"video {i}"
+
+
+@pytest.mark.parametrize(
+    ("videos", "titles"),
+    [
+        (None, [f"video {i}" for i in range(8)]),
+        (3, ["video 3"]),
+        (-1, ["video 7"]),
+        (slice(2), ["video 0", "video 1"]),
+        (np.array([4, 1]), ["video 4", "video 1"]),
+    ],
+    ids=str,
+)
+def test_estimator_draws_the_videos_asked_for(data, model, videos, titles):
+    display = LocalizationDisplay.from_estimator(model, data[0], videos=videos)
+    assert [ax.get_title(loc="left").split(":")[0] for ax in display.axes_] == titles
+
+
+def test_estimator_reads_no_other_video(data, model):
+    X, y = data
+    broken = [None, X[1], None]
+    display = LocalizationDisplay.from_estimator(
+        model, broken, [None, y[1], None], videos=1, names=["a", "b", "c"]
+    )
+    assert display.axes_[0].get_title(loc="left") == "b"
+
+
+def test_durations_go_with_their_videos(data, model):
+    X, _ = data
+    durations = 10.0 + np.arange(8)
+    display = LocalizationDisplay.from_estimator(model, X, videos=[6, 3], durations=durations)
+    assert [ax.get_xlim()[1] for ax in display.axes_] == [16.0, 13.0]
+    found = model.predict([X[6]], durations=[16.0])[0]
+    assert sorted(bar[0] for bar in bars(display.axes_[0])[0]) == pytest.approx(found["start"])
+
+
+def test_times_of_several_streams_are_those_of_the_first(data, settings):
+    X, y = data
+    model = MultiStreamLocalizer(
+        [
+            ("rgb", DGAMLocalizer(**settings), slice(0, 8)),
+            ("flow", DGAMLocalizer(**settings), slice(8, 16)),
+        ]
+    ).fit(X, y)
+    display = LocalizationDisplay.from_estimator(model, X, y, videos=0)
+    values, edges, _ = display.axes_[0].patches[-1].get_data()
+    np.testing.assert_allclose(values, model.attention([X[0]])[0], rtol=1e-5)
+    np.testing.assert_allclose(edges[:2], [0.2, 0.7])
+
+
+def test_mistakes_are_named():
+    draw = LocalizationDisplay.from_predictions
+    with pytest.raises(ValueError, match="attention has 1 entries, but y_pred has 3 videos"):
+        draw(Y_PRED, attention=ATTENTION[:1])
+    with pytest.raises(ValueError, match="names has 2 entries, but y_pred has 3 videos"):
+        draw(Y_PRED, names=["a", "b"])
+    with pytest.raises(ValueError, match="y has 2 entries, but there are 3 videos"):
+        draw(Y_PRED, Y_TRUE[:2])
+    with pytest.raises(ValueError, match="ax holds 1 Axes, but there are 3 videos to draw"):
+        draw(Y_PRED, ax=plt.figure().subplots())
+    with pytest.raises(ValueError, match=r"y_pred\[0\] is .*; detections must be interval arrays"):
+        draw(Y_TRUE)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'attentions'"):
+        draw(Y_PRED, attentions=ATTENTION)
+
+
+def test_without_matplotlib_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'pip install "skdgam\[plot\]"'):
+        LocalizationDisplay.from_predictions(Y_PRED)
