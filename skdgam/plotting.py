@@ -186,7 +186,7 @@ class LocalizationDisplay:
 
         legend = {} if self.y_true is None else {"ground truth": TRUTH_COLOR}
         if len(scores):
-            scale = f"{low:.3g} (light) to {high:.3g} (dark)" if high > low else f"{high:.3g}"
+            scale = f"{low:.2g} (light) to {high:.2g} (dark)" if high > low else f"{high:.2g}"
             legend[f"detection, score {scale}"] = shade((low + high) / 2)
         if self.attention is not None:
             legend["attention λ"] = ATTENTION_COLOR
