@@ -43,20 +43,27 @@ def check_weak_labels(y: Any, n_videos: int) -> tuple[np.ndarray, np.ndarray]:
     indicator = _indicator(y)
     if indicator is not None:
         _check_length(indicator, n_videos)
-        return np.arange(indicator.shape[1]), indicator
-    entries = _entries(y, n_videos)
-    labels = [_labels(entry, i) for i, entry in enumerate(entries)]
-    dtype = _common_dtype(labels)
-    labels = [label.astype(dtype) for label in labels]
-    classes = np.unique(np.concatenate(labels))
-    if not len(classes):
+        classes, is_labelled = np.arange(indicator.shape[1]), indicator
+    else:
+        entries = _entries(y, n_videos)
+        if _is_nested_indicator(entries):
+            raise ValueError(
+                "y has a list of 0 and 1 for each video. If that is an indicator matrix, pass "
+                "np.asarray(y); if 0 and 1 are labels, name each of them once."
+            )
+        labels = [_labels(entry, f"y[{i}]") for i, entry in enumerate(entries)]
+        dtype = _common_dtype(labels)
+        labels = [label.astype(dtype) for label in labels]
+        classes = np.unique(np.concatenate(labels))
+        is_labelled = np.stack([np.isin(classes, label) for label in labels])
+    if not is_labelled.any():
         raise ValueError(
             "y has no label for any video; at least one video must show an action to learn."
         )
-    return classes, np.stack([np.isin(classes, label) for label in labels])
+    return classes, is_labelled
 
 
-def check_annotations(y: Any, n_videos: int | None = None) -> list[np.ndarray]:
+def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> list[np.ndarray]:
     """Check the annotated intervals of each video.
 
     Parameters
@@ -65,6 +72,8 @@ def check_annotations(y: Any, n_videos: int | None = None) -> list[np.ndarray]:
         Each a list of ``(start, end, label)`` or an interval array, in seconds; empty for a
         video without actions.
     n_videos : int, optional
+    name : str, default="y"
+        Of the argument, for messages.
 
     Returns
     -------
@@ -78,11 +87,11 @@ def check_annotations(y: Any, n_videos: int | None = None) -> list[np.ndarray]:
         positive length.
     """
     if _indicator(y) is not None:
-        raise ValueError(_needs_intervals("y is an indicator matrix"))
-    entries = _entries(y, n_videos)
-    annotations = [_intervals(entry, i) for i, entry in enumerate(entries)]
+        raise ValueError(_needs_intervals(f"{name} is an indicator matrix"))
+    entries = _entries(y, n_videos, name)
+    annotations = [_intervals(entry, f"{name}[{i}]") for i, entry in enumerate(entries)]
     for i, intervals in enumerate(annotations):
-        _check_times(intervals, f"y[{i}]")
+        _check_times(intervals, f"{name}[{i}]")
     return _with_common_labels(annotations)
 
 
@@ -101,8 +110,7 @@ def check_detections(y_pred: Any, n_videos: int) -> list[np.ndarray]:
     """
     entries = _entries(y_pred, n_videos, name="y_pred")
     for i, entry in enumerate(entries):
-        names = getattr(getattr(entry, "dtype", None), "names", None) or ()
-        if not {"start", "end", "label", "score"} <= set(names):
+        if not {"start", "end", "label", "score"} <= set(_fields(entry)):
             raise ValueError(
                 f"y_pred[{i}] is {_short(entry)}; detections must be interval arrays with the "
                 "fields start, end, label and score, as predict returns them."
@@ -115,7 +123,7 @@ def check_detections(y_pred: Any, n_videos: int) -> list[np.ndarray]:
 
 def check_durations(durations: Any, n_videos: int) -> np.ndarray:
     """Check durations: one positive, finite number of seconds for each video."""
-    checked = np.asarray(durations, dtype=np.float64)
+    checked = _as_seconds(durations, "durations")
     if checked.shape != (n_videos,):
         raise ValueError(
             f"durations has shape {checked.shape}, but X has {n_videos} videos; "
@@ -177,11 +185,16 @@ def _entries(y: Any, n_videos: int | None, name: str = "y") -> list[Any]:
             f"{name} is None; pass one entry for each video: a label, a list of labels, or a "
             "list of (start, end, label)."
         )
-    names = getattr(getattr(y, "dtype", None), "names", None)
-    if isinstance(y, str | bytes | dict | set) or not hasattr(y, "__len__") or names:
+    if (
+        isinstance(y, str | bytes | dict | set)
+        or not hasattr(y, "__len__")
+        or getattr(y, "ndim", 1) == 0
+        or hasattr(y, "columns")
+        or _fields(y)
+    ):
         raise TypeError(
-            f"{name} is {_short(y)}; it must be a sequence with one entry for each video. If it "
-            "is that of a single video, wrap it as [y]."
+            f"{name} is {_short(y)}; it must be a sequence with one entry for each video: a list, "
+            "or for an indicator matrix an array. An entry of a single video is wrapped as [y]."
         )
     entries = list(y)
     if n_videos is not None:
@@ -201,11 +214,16 @@ def _indicator(y: Any) -> np.ndarray | None:
     """`y` as a bool matrix if it is an indicator matrix."""
     if hasattr(y, "toarray"):
         y = y.toarray()
-    if getattr(y, "ndim", None) != 2:
+    if getattr(y, "ndim", None) != 2 or hasattr(y, "columns"):
         return None
     matrix = np.asarray(y)
     if matrix.dtype.kind not in "fiub":
         return None
+    if matrix.shape[1] == 1 and matrix.dtype.kind != "b":
+        raise ValueError(
+            f"y has shape {matrix.shape}; labels go into y.ravel(), and one class alone is "
+            "labelled by lists: ['jump'] for a video that shows it, [] for one that does not."
+        )
     if not ((matrix == 0) | (matrix == 1)).all():
         raise ValueError(
             f"y is a matrix of shape {matrix.shape} with values other than 0 and 1; as a "
@@ -215,58 +233,110 @@ def _indicator(y: Any) -> np.ndarray | None:
     return matrix.astype(bool)
 
 
+def _is_nested_indicator(entries: list[Any]) -> bool:
+    """Whether entries are rows of 0 and 1, with a repetition that labels would not have."""
+    rows = [entry for entry in entries if isinstance(entry, list | tuple | np.ndarray)]
+    return (
+        len(rows) == len(entries)
+        and len({len(row) for row in rows}) == 1
+        and all(isinstance(v, Number | np.bool) and v in (0, 1) for row in rows for v in row)
+        and any(len(set(row)) < len(row) for row in rows)
+    )
+
+
 def _is_interval(item: Any) -> bool:
     return isinstance(item, np.void) or (
         isinstance(item, tuple | list | np.ndarray) and len(item) == 3
     )
 
 
-def _labels(entry: Any, i: int) -> np.ndarray:
+def _labels(entry: Any, where: str) -> np.ndarray:
     """The labels that one entry of y names, with repetitions."""
     items: list[Any]
-    if getattr(getattr(entry, "dtype", None), "names", None):
-        return np.asarray(entry["label"])
+    if _fields(entry):
+        return _label_array(_field(entry, "label", where), where)
     if isinstance(entry, str | Number | np.generic):
         items = [entry]
-    elif isinstance(entry, list | tuple | set | frozenset | np.ndarray):
+    elif isinstance(entry, np.ndarray):
+        items = list(np.atleast_1d(entry))
+    elif isinstance(entry, list | tuple | set | frozenset):
         items = list(entry)
     else:
         raise TypeError(
-            f"y[{i}] is {_short(entry)}; it must be a label, a collection of labels, or a list "
+            f"{where} is {_short(entry)}; it must be a label, a collection of labels, or a list "
             "of (start, end, label)."
         )
-    return _label_array([item[2] if _is_interval(item) else item for item in items], i)
+    return _label_array(
+        [_part(item, "label") if _is_interval(item) else item for item in items], where
+    )
 
 
-def _label_array(labels: list[Any], i: int) -> np.ndarray:
-    """Labels of one video as an array of text or numbers."""
-    is_text = [isinstance(label, str) for label in labels]
-    wrong = [
-        label
-        for label, text in zip(labels, is_text, strict=True)
-        if not text and (not isinstance(label, Number | np.generic) or label != label)
-    ]
-    if wrong or (any(is_text) and not all(is_text)):
+def _fields(array: Any) -> tuple[str, ...]:
+    """Fields of a structured array or of one of its rows; none for anything else."""
+    return getattr(getattr(array, "dtype", None), "names", None) or ()
+
+
+def _field(intervals: Any, name: str, where: str) -> list[Any]:
+    if name not in _fields(intervals):
         raise ValueError(
-            f"y[{i}] has the labels {_short(labels)}; labels must be all text or all numbers, "
-            "and none may be missing. An interval is (start, end, label) inside a list: "
+            f"{where} has the fields {', '.join(_fields(intervals))}; an interval array needs "
+            "start, end and label."
+        )
+    return np.atleast_1d(intervals[name]).tolist()
+
+
+def _part(interval: Any, name: str) -> Any:
+    """Start, end or label of a triple or of a row of an interval array."""
+    if name in _fields(interval):
+        return interval[name]
+    return interval[("start", "end", "label").index(name)]
+
+
+def _label_array(labels: list[Any], where: str) -> np.ndarray:
+    """Labels of one video as an array of text or of whole numbers."""
+    # A str method, so that a member of an enumeration of texts is its text.
+    plain = [str.__str__(label) if isinstance(label, str) else label for label in labels]
+    try:
+        array = np.array(plain, dtype=None if plain else "U1")
+    except ValueError:  # of several shapes
+        array = np.array(None)
+    is_text = [isinstance(label, str) for label in plain]
+    whole = array.dtype.kind in "iub" or (array.dtype.kind == "f" and (array % 1 == 0).all())
+    if array.ndim != 1 or not (all(is_text) or (whole and not any(is_text))):
+        raise ValueError(
+            f"{where} has the labels {_short(labels)}; labels must be all text or all whole "
+            "numbers, and none may be missing. An interval is (start, end, label) inside a list: "
             "[(0.0, 2.5, 'jump')]."
         )
-    return np.array(labels, dtype=None if labels else "U1")
+    return array
 
 
-def _intervals(entry: Any, i: int) -> np.ndarray:
+def _intervals(entry: Any, where: str) -> np.ndarray:
     """One entry of y as an interval array."""
-    names = getattr(getattr(entry, "dtype", None), "names", None) or ()
-    if {"start", "end", "label"} <= set(names):
-        start, end, label = entry["start"], entry["end"], entry["label"]
+    if _fields(entry):
+        start, end, label = (_field(entry, name, where) for name in ("start", "end", "label"))
     elif isinstance(entry, list | tuple | np.ndarray) and all(map(_is_interval, entry)):
-        start = np.array([item[0] for item in entry], dtype=np.float64)
-        end = np.array([item[1] for item in entry], dtype=np.float64)
-        label = _label_array([item[2] for item in entry], i)
+        start, end, label = (
+            [_part(item, name) for item in entry] for name in ("start", "end", "label")
+        )
     else:
-        raise ValueError(_needs_intervals(f"y[{i}] is {_short(entry)}"))
-    return make_intervals(start, end, label)
+        raise ValueError(_needs_intervals(f"{where} is {_short(entry)}"))
+    return make_intervals(
+        _as_seconds(start, where), _as_seconds(end, where), _label_array(label, where)
+    )
+
+
+def _as_seconds(values: Any, where: str) -> np.ndarray:
+    """Times as float64; what is no number has no unit that is known."""
+    try:
+        seconds = np.asarray(values)
+    except ValueError:  # ragged
+        seconds = np.array(None)
+    if seconds.dtype.kind not in "fiu" and seconds.size:
+        raise ValueError(
+            f"{where} has the times {_short(values)}; times must be numbers, in seconds."
+        )
+    return seconds.astype(np.float64)
 
 
 def _needs_intervals(what: str) -> str:

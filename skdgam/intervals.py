@@ -110,14 +110,34 @@ def non_maximum_suppression(detections: np.ndarray, threshold: float) -> np.ndar
     [(0.0, 'a'), (1.0, 'b')]
     """
     detections = detections[np.argsort(-detections["score"], kind="stable")]
-    same_label = detections["label"][:, None] == detections["label"]
-    suppresses = np.triu((tiou(detections, detections) > threshold) & same_label, k=1)
+    better, worse = _overlapping_pairs(detections, threshold)
     kept = np.ones(len(detections), dtype=bool)
-    # A detection without overlaps decides nothing, so only the others are walked through.
-    for i in np.flatnonzero(suppresses.any(axis=1)):
+    for i, j in zip(better.tolist(), worse.tolist(), strict=True):
         if kept[i]:
-            kept &= ~suppresses[i]
+            kept[j] = False
     return detections[kept]
+
+
+def _overlapping_pairs(detections: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs i < j of one label with a tIoU above the threshold, in the order of i.
+
+    Sorted by start, whatever overlaps an interval and starts later comes right behind it, so
+    that only true overlaps cost time and memory.
+    """
+    _, label = np.unique(detections["label"], return_inverse=True)
+    order = np.lexsort((detections["start"], label))
+    start, end, label = detections["start"][order], detections["end"][order], label[order]
+    # Labels are put one behind the other on the time line.
+    shift = label * (end.max(initial=0.0) - start.min(initial=0.0) + 1.0)
+    stop = np.searchsorted(start + shift, end + shift, side="left")
+    n_behind = np.maximum(stop - np.arange(len(order)) - 1, 0)
+    a = np.repeat(np.arange(len(order)), n_behind)
+    b = a + 1 + np.arange(len(a)) - np.repeat(np.cumsum(n_behind) - n_behind, n_behind)
+    shared = np.minimum(end[a], end[b]) - start[b]
+    overlap = shared / (np.maximum(end[a], end[b]) - start[a])
+    above = (overlap > threshold) & (label[a] == label[b])
+    pairs = np.sort([order[a[above]], order[b[above]]], axis=0)
+    return tuple(pairs[:, np.lexsort(pairs[::-1])])
 
 
 def runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

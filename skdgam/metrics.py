@@ -60,11 +60,17 @@ def average_precision(
     >>> average_precision(y_true, y_pred)  # recall 1/2 at precision 1/2
     array([[0.25]])
     """
-    truth = check_annotations(y_true)
+    truth = check_annotations(y_true, name="y_true")
     detections = check_detections(y_pred, n_videos=len(truth))
     thresholds = np.atleast_1d(np.asarray(tiou_thresholds, dtype=np.float64))
-    if not ((thresholds > 0) & (thresholds <= 1)).all():
-        raise ValueError(f"tiou_thresholds must lie in (0, 1], but are {tiou_thresholds!r}.")
+    if not (
+        thresholds.size and thresholds.ndim == 1 and ((thresholds > 0) & (thresholds <= 1)).all()
+    ):
+        raise ValueError(
+            f"tiou_thresholds must be one or more numbers in (0, 1], but are {tiou_thresholds!r}."
+        )
+    if not truth:
+        raise ValueError("y_true is empty; it must have one entry for each video.")
     truth_video, true = _flatten(truth)
     found_video, found = _flatten(detections)
     _check_same_kind(true["label"], found["label"])

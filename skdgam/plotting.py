@@ -193,7 +193,8 @@ class LocalizationDisplay:
         patches = [plt.Rectangle((0, 0), 1, 1, color=color) for color in legend.values()]
         # Above the title, however long that is.
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 2.2}
-        axes[0].legend(patches, legend, ncols=3, frameon=False, borderpad=0, **place)
+        space = {"borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
+        axes[0].legend(patches, legend, ncols=3, frameon=False, **place, **space)
         return self
 
     def _labels(self, i):

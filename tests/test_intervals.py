@@ -89,6 +89,13 @@ def test_suppression_equals_the_textbook(detections, threshold):
     assert non_maximum_suppression(detections, threshold).tolist() == [d.item() for d in expected]
 
 
+def test_suppression_of_very_many_detections_needs_little_memory():
+    # All pairs of these would be 80 GB.
+    start = np.arange(100_000.0)
+    found = make_intervals(start, start + 0.9, np.resize(["a", "b"], len(start)), start)
+    assert len(non_maximum_suppression(found, 0.5)) == len(found)
+
+
 @given(st.lists(st.booleans()))
 def test_runs_give_the_mask_back(mask):
     mask = np.array(mask, dtype=bool)

@@ -151,7 +151,7 @@ def test_reproduces_the_published_figures_of_stpn(thumos14_test, shared_file, to
     ("y_true", "y_pred", "thresholds", "match"),
     [
         ([[(0, 1, "a")]], [], 0.5, "y_pred has 0 entries, but there are 1 videos"),
-        (["a"], [detections()], 0.5, r"y\[0\] is 'a', but mAP needs the annotated intervals"),
+        (["a"], [detections()], 0.5, r"y_true\[0\] is 'a', but mAP needs the annotated intervals"),
         ([[(0, 1, "a")]], [[(0, 1, "a")]], 0.5, r"y_pred\[0\] is .* must be interval arrays"),
         ([[(0, 1, "a")]], [detections((0, 1, "a", np.nan))], 0.5, "score that is not finite"),
         (
@@ -165,8 +165,10 @@ def test_reproduces_the_published_figures_of_stpn(thumos14_test, shared_file, to
             [[(0, 1, "a")]],
             [detections()],
             0.0,
-            r"tiou_thresholds must lie in \(0, 1\], but are 0.0",
+            r"one or more numbers in \(0, 1\], but are 0.0",
         ),
+        ([[(0, 1, "a")]], [detections()], [], r"one or more numbers in \(0, 1\], but are \[\]"),
+        ([], [], 0.5, "y_true is empty"),
         ([[]], [detections()], 0.5, "y_true has no interval in any video"),
     ],
 )

@@ -1,6 +1,7 @@
 """The gate for labels, annotations and durations, and the words of each refusal."""
 
 import warnings
+from enum import Enum
 
 import numpy as np
 import pytest
@@ -53,6 +54,39 @@ def test_an_indicator_matrix_keeps_its_columns(kind):
     np.testing.assert_array_equal(is_labelled, indicator)
 
 
+def test_members_of_an_enumeration_are_their_text():
+    class Action(str, Enum):  # noqa: UP042 - StrEnum has a plain str in it already
+        WALK = "walking"
+        SIT = "sit"
+
+    y = [Action.WALK, {Action.SIT, Action.WALK}]
+    assert check_weak_labels(y, 2)[0].tolist() == ["sit", "walking"]
+
+
+def test_every_video_may_have_the_labels_0_and_1():
+    assert check_weak_labels([[0, 1], [1, 0]], 2)[0].tolist() == [0, 1]
+    assert (
+        check_weak_labels([[(0, 1, 0), (1, 2, 0)], [(0, 1, 1), (1, 2, 1)]], 2)[1].all(axis=0).any()
+        == 0
+    )
+
+
+def test_records_are_read_by_the_names_of_their_fields():
+    rows = np.array(
+        [(7, 0.5, 2.0, "a")], [("i", int), ("start", float), ("end", float), ("label", object)]
+    )
+    for entry in (rows, list(rows)):
+        assert check_weak_labels([entry], 1)[0].tolist() == ["a"]
+        assert check_annotations([entry])[0].tolist() == [(0.5, 2.0, "a")]
+        assert check_annotations([entry])[0]["label"].dtype == "U1"
+
+
+def test_a_frame_is_refused():
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(TypeError, match="an indicator matrix an array"):
+        check_weak_labels(pd.DataFrame({"a": [0, 1], "b": [1, 0]}), 2)
+
+
 def test_times_are_not_even_read_for_labels():
     nonsense = [[(9.0, -3.0, "jump")], [("soon", None, "run")]]
     assert check_weak_labels(nonsense, 2)[0].tolist() == ["jump", "run"]
@@ -65,7 +99,24 @@ def test_times_are_not_even_read_for_labels():
         (np.eye(3), ValueError, "y has 3 entries, but there are 2 videos"),
         (None, ValueError, "y is None; pass one entry for each video"),
         ("ab", TypeError, "y is 'ab'; it must be a sequence"),
-        (make_intervals([0, 1], [2, 3], "a"), TypeError, r"wrap it as \[y\]"),
+        (make_intervals([0, 1], [2, 3], "a"), TypeError, r"of a single video is wrapped as \[y\]"),
+        (np.array("a"), TypeError, "y is array.*; it must be a sequence"),
+        (
+            [[1, 0, 0], [0, 0, 1]],
+            ValueError,
+            r"If that is an indicator matrix, pass np.asarray\(y\)",
+        ),
+        (np.array([[0], [1]]), ValueError, r"y has shape \(2, 1\); labels go into y.ravel\(\)"),
+        (np.zeros((2, 3)), ValueError, "y has no label for any video"),
+        (np.zeros((2, 0)), ValueError, "y has no label for any video"),
+        ([(0.0, 2.5, 1), (3.0, 4.5, 2)], ValueError, r"y\[0\] has the labels .*whole numbers"),
+        ([b"a", b"b"], TypeError, r"y\[0\] is b'a'; it must be a label"),
+        ([make_intervals([0], [1], np.nan), "a"], ValueError, r"y\[0\] has the labels \[nan\]"),
+        (
+            [np.zeros(2, [("end", "f8")]), "a"],
+            ValueError,
+            r"y\[0\] has the fields end;",
+        ),
         (["a", None], TypeError, r"y\[1\] is None; it must be a label"),
         (["a", {"segment": 1}], TypeError, r"y\[1\] is .*segment.*; it must be a label"),
         (["a", np.nan], ValueError, r"y\[1\] has the labels \[nan\]; .* none may be missing"),
@@ -97,6 +148,8 @@ def test_annotations_get_one_label_dtype():
         ([[], [(3, 1, "a")]], r"y\[1\]\[0\] is \(3.0, 1.0, 'a'\)"),
         ([[(0, np.inf, "a")]], r"y\[0\]\[0\] is \(0.0, inf, 'a'\); an interval needs finite times"),
         ([[(np.nan, 1, "a")]], "finite times"),
+        ([[("x", 1, "a")]], r"y\[0\] has the times \['x'\]; times must be numbers, in seconds"),
+        ([[(np.timedelta64(1, "s"), np.timedelta64(2, "s"), "a")]], "times must be numbers"),
     ],
 )
 def test_annotations_refused(y, match):
@@ -129,6 +182,8 @@ def test_intervals_within_their_videos_raise_no_warning():
         ([1.0], r"durations has shape \(1,\), but X has 2 videos"),
         ([1.0, 0.0], r"durations\[1\] is 0.0; a duration must be a positive, finite number"),
         ([np.nan, 1.0], r"durations\[0\] is nan"),
+        (np.array([1, 2], "m8[s]"), "durations has the times .* must be numbers, in seconds"),
+        (["a", "b"], "durations has the times"),
     ],
 )
 def test_durations_refused(durations, match):
