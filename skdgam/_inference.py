@@ -25,8 +25,10 @@ def resolve_device(device: str, fallback: bool = False) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f'device={device!r} is none; use "auto", "cpu" or "cuda".') from error
+    except RuntimeError:
+        resolved = torch.device("meta")
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(f'device={device!r}, but it must be "auto", "cpu" or "cuda", "cuda:1", ….')
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         message = (
             f"device={device!r}, but this machine has {torch.cuda.device_count()} CUDA devices "

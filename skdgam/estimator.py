@@ -95,14 +95,15 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         Hop h from snippet to snippet: 16 frames at 25 a second.
     snippet_offset : float, default=0.0
         Snippet i stands for [offset + i·h, offset + (i + 1)·h) seconds. 0 for snippets that
-        do not overlap, (window − h) / 2 for windows that do.
+        do not overlap, (window − h) / 2 for windows that do. What "tcam" finds lies about half
+        a snippet early, as released; h / 2 more mends that.
     tiou_thresholds : float or sequence of float, default=0.5
         Where ``score`` evaluates mAP.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", …; "auto" is CUDA where there is one.
     random_state : int, RandomState instance or None, default=None
-        Of initial weights, draws of snippets, order of videos and latent variables. No global
-        generator is touched.
+        Of initial weights, draws of snippets, order of videos and latent variables. None takes
+        one number from NumPy's global generator; no other is touched.
     verbose : int, default=0
         Greater than 0 prints the losses about ten times in a training. A progress bar is
         ``set_callbacks(sklearn.callback.ProgressBar())`` with scikit-learn 1.9.
@@ -116,7 +117,8 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         Epochs that were trained.
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``foreground``, ``background``, ``guide``,
-        ``reconstruction``, ``cvae_reconstruction``, ``cvae_kl``.
+        ``reconstruction``, ``cvae_reconstruction``, ``cvae_kl``; the first three alone if
+        `gamma1` is 0.
     weights_ : dict of ndarrays
         Of all networks, by name; NumPy arrays, so that a fitted model opens on any machine.
 
@@ -262,6 +264,7 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         FloatingPointError
             If the training diverges.
         """
+        self._settings(Search)  # better refused now than after the training
         videos = check_features(X)
         classes, is_labelled = check_weak_labels(y, len(videos))
         device = _inference.resolve_device(self.device)
@@ -379,7 +382,8 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
 
     def _activations(self, videos):
         """Yield what the networks say of each video, on the snippets used for localization."""
-        n_used = np.clip(videos.lengths, self.min_snippets, self.max_snippets)
+        self._validate_params()  # those of localization may have been set since fit
+        n_used = self._settings(Search).n_used(videos.lengths)
         return _inference.activations(self._network(), videos, n_used)
 
     def _propose(self, activation, n_snippets, duration=None, others=()):
@@ -407,4 +411,6 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         """Where each video ends; a last snippet that was cut short has no features."""
         if durations is not None:
             return durations
-        return (videos.lengths + 1) * self.snippet_seconds + 2 * self.snippet_offset
+        # The last window ends by the offset later than the time that its snippet stands for.
+        last = self.snippet_offset + max(self.snippet_offset, 0.0)
+        return (videos.lengths + 1) * self.snippet_seconds + last

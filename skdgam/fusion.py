@@ -86,14 +86,16 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
             its number of features.
         """
         model = cls(streams, **params)
-        n_features = 0
-        for _, localizer, columns in model._checked_streams():
+        for _, localizer, _ in model._checked_streams():
             check_is_fitted(localizer)
-            if isinstance(columns, slice):
-                last = (columns.start or 0) + localizer.n_features_in_
-            else:
-                last = int(np.max(columns)) + 1
-            n_features = max(n_features, last)
+        n_features = max(_n_features_needed(fitted, columns) for _, fitted, columns in streams)
+        for name, localizer, columns in streams:
+            n_columns = _n_columns(name, columns, n_features)
+            if n_columns != localizer.n_features_in_:
+                raise ValueError(
+                    f"Stream {name!r} takes {n_columns} columns, {columns}, but its localizer was "
+                    f"fitted with {localizer.n_features_in_} features."
+                )
         return model._set_fitted({name: fitted for name, fitted, _ in streams}, n_features)
 
     @with_callbacks
@@ -116,8 +118,9 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         videos = check_features(X)
         tasks = Subtasks(self, X, y, len(streams))
         localizers = {}
+        for name, _, columns in streams:
+            _n_columns(name, columns, videos.n_features)
         for name, localizer, columns in streams:
-            _check_columns(name, columns, videos.n_features)
             localizers[name] = clone(localizer)
             with tasks.propagated(name, localizers[name]):
                 localizers[name].fit(videos.columns(columns), y)
@@ -207,13 +210,6 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                     f"{[*localizers][0]!r} knows {first.classes_.tolist()}; all streams must be "
                     "fitted on the same labels."
                 )
-            for parameter in ("min_snippets", "max_snippets", "snippet_seconds"):
-                own, expected = getattr(localizer, parameter), getattr(first, parameter)
-                if own != expected:
-                    raise ValueError(
-                        f"Stream {name!r} has {parameter}={own}, but {[*localizers][0]!r} has "
-                        f"{expected}; streams are localized on the same snippets."
-                    )
         self.localizers_ = localizers
         self.classes_ = first.classes_
         self.n_features_in_ = n_features
@@ -230,12 +226,22 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
             ) from error
         if not names:
             raise ValueError("streams is empty; it needs at least one stream.")
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(f"The names of streams must be text; got {names!r}.")
         self._validate_names(names)
+        first_name, first, _ = self.streams[0]
         for name, localizer, _ in self.streams:
             if not isinstance(localizer, DGAMLocalizer):
                 raise TypeError(
                     f"Stream {name!r} has a {type(localizer).__name__}; it must be a DGAMLocalizer."
                 )
+            for parameter in ("min_snippets", "max_snippets", "snippet_seconds", "snippet_offset"):
+                own, expected = getattr(localizer, parameter), getattr(first, parameter)
+                if own != expected:
+                    raise ValueError(
+                        f"Stream {name!r} has {parameter}={own}, but {first_name!r} has "
+                        f"{expected}; streams are localized on the same snippets."
+                    )
         return self.streams
 
     @property
@@ -278,14 +284,24 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         return self._set_params("_named_localizers", **params)
 
 
-def _check_columns(name, columns, n_features):
-    """Check that the columns of a stream lie in the features."""
+def _n_columns(name, columns, n_features):
+    """Count the columns of a stream, which must lie in the features."""
     try:
-        chosen = np.arange(n_features)[columns]
-    except IndexError:
-        chosen = []
+        chosen = np.arange(n_features)[columns if isinstance(columns, slice) else np.array(columns)]
+    except (IndexError, TypeError, ValueError):
+        chosen = np.array(0)
     stop = columns.stop if isinstance(columns, slice) else None
-    if not np.size(chosen) or (stop or 0) > n_features:
+    if chosen.ndim != 1 or not chosen.size or (stop or 0) > n_features:
         raise ValueError(
-            f"Stream {name!r} takes the columns {columns}, but X has {n_features} features."
+            f"Stream {name!r} takes the columns {columns!r}, but X has {n_features} features; "
+            "columns are a slice or a list of indices into them."
         )
+    return chosen.size
+
+
+def _n_features_needed(localizer, columns):
+    """Count the features that X must have at least for the columns of a fitted localizer."""
+    if isinstance(columns, slice):
+        last = (columns.start or 0) + (columns.step or 1) * (localizer.n_features_in_ - 1)
+        return columns.stop or last + 1
+    return int(np.max(columns)) + 1

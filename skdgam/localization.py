@@ -49,7 +49,7 @@ class Activation(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """How proposals are found and scored; see DGAMLocalizer."""
+    """Where and how proposals are found and scored; see DGAMLocalizer."""
 
     localization: str = "tcam"
     proposal_threshold: float | Sequence[float] | None = None
@@ -57,6 +57,31 @@ class Search:
     class_threshold: float = 0.1
     eta: float = 0.3
     stream_weight: float = 0.5
+    min_snippets: int = 1
+    max_snippets: int | None = None
+
+    def __post_init__(self) -> None:
+        thresholds = self.thresholds()
+        within = np.all((thresholds >= 0) & (thresholds < 1))
+        if thresholds.ndim != 1 or not thresholds.size or not within:
+            raise ValueError(
+                f"proposal_threshold is {self.proposal_threshold!r}; it must be a number in [0, 1) "
+                "or a list of such numbers."
+            )
+        if self.max_snippets is not None and self.max_snippets < self.min_snippets:
+            raise ValueError(
+                f"max_snippets={self.max_snippets} is less than min_snippets={self.min_snippets}."
+            )
+
+    def thresholds(self) -> np.ndarray:
+        """Thresholds (n_thresholds,) that proposals are above of."""
+        if self.proposal_threshold is None:
+            return np.array([DEFAULT_THRESHOLD[self.localization]])
+        return np.atleast_1d(np.asarray(self.proposal_threshold, dtype=np.float64))
+
+    def n_used(self, lengths: np.ndarray) -> np.ndarray:
+        """How many snippets (n_videos,) of videos of these lengths are looked at."""
+        return np.clip(lengths, self.min_snippets, self.max_snippets)
 
 
 def propose(
@@ -77,10 +102,7 @@ def propose(
         Times in snippets from the start of the video, labels as column indices, with scores.
     """
     classes = select_classes(activation.probability, search.class_threshold)
-    threshold = search.proposal_threshold
-    if threshold is None:
-        threshold = DEFAULT_THRESHOLD[search.localization]
-    thresholds = np.atleast_1d(threshold)
+    thresholds = search.thresholds()
     if search.localization == "attention":
         return attention_proposals(activation, classes, thresholds, search.eta)
     return tcam_proposals(
@@ -131,6 +153,9 @@ def tcam_proposals(
     stream_weight: float = 1.0,
 ) -> np.ndarray:
     r"""Proposals where the attention-weighted class activation is high: the released way.
+
+    Snippet t stands for :math:`[t, t + 1)`, and its values, as released, for the start of it:
+    what is found lies about half a snippet early, which an offset of half a hop mends.
 
     The signal of a class is :math:`\lambda_t \sigma(w_c^T x_t)`. Interpolated to 20 points a
     snippet, runs of points where :math:`0.8\,\text{signal} + 0.2\,\lambda^2` exceeds a

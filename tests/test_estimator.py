@@ -108,6 +108,28 @@ def test_parameters_are_checked(data, params, match):
         quick(**params).fit(*data)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"proposal_threshold": []}, r"proposal_threshold is \[\]; it must be a number in \[0, 1"),
+        ({"proposal_threshold": [0.1, 1.0]}, "proposal_threshold is"),
+        ({"proposal_threshold": [0.1, np.nan]}, "proposal_threshold is"),
+        ({"proposal_threshold": [[0.1]]}, "proposal_threshold is"),
+        ({"proposal_threshold": "high"}, "The 'proposal_threshold' parameter"),
+        ({"min_snippets": 9, "max_snippets": 4}, "max_snippets=4 is less than min_snippets=9"),
+        ({"localization": "both"}, "The 'localization' parameter"),
+        ({"eta": -1.0}, "The 'eta' parameter"),
+    ],
+)
+def test_settings_of_localization_are_checked_before_training_and_before_use(
+    data, fitted, parameters, match
+):
+    with pytest.raises(ValueError, match=match):
+        quick(**parameters).fit(*data)
+    with pytest.raises(ValueError, match=match):
+        copy.deepcopy(fitted).set_params(**parameters).predict(data[0])
+
+
 @pytest.mark.parametrize("device", ["cuda:7", "cuda"])
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
 def test_a_device_that_is_not_there(data, device):
@@ -124,9 +146,10 @@ def test_a_model_of_a_machine_with_cuda_works_without(data, fitted):
     np.testing.assert_array_equal(proba, fitted.predict_proba(data[0]))
 
 
-def test_a_device_of_no_kind(data):
-    with pytest.raises(ValueError, match="device='gpu' is none"):
-        quick(device="gpu").fit(*data)
+@pytest.mark.parametrize("device", ["gpu", "mps", "meta", "cuda:x"])
+def test_a_device_of_no_kind(data, device):
+    with pytest.raises(ValueError, match=f"device='{device}', but it must be"):
+        quick(device=device).fit(*data)
 
 
 def test_one_snippet_one_class_and_background_only():
@@ -309,12 +332,17 @@ def test_score_clips_what_runs_past_the_end(data, fitted):
         fitted.score(X, late)
 
 
-def test_a_last_snippet_cut_short_is_no_reason_to_warn(data, fitted):
+@pytest.mark.parametrize("offset", [0.0, -0.32, 0.48])
+def test_a_last_snippet_cut_short_is_no_reason_to_warn(data, fitted, offset):
     X, y = data
-    end = len(X[0]) * 0.64
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fitted.score(X, [[(end - 3, end + 0.5, "action 0")], *y[1:]])
+    model = copy.deepcopy(fitted).set_params(snippet_offset=offset)
+    end = len(X[0]) * 0.64 + offset  # of its snippets; that of its windows is `offset` later
+    late = end + max(offset, 0.0) + 0.5
+    with warnings.catch_warnings(record=True) as caught:
+        model.score(X, [[(end - 3, late, "action 0")], *y[1:]])
+    assert not caught
+    with pytest.warns(UserWarning, match="past their end"):
+        model.score(X, [[(end - 3, late + 0.2, "action 0")], *y[1:]])
 
 
 # --- an estimator among others ---

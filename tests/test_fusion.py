@@ -198,6 +198,16 @@ def test_not_fitted(data):
         ([("rgb", make(), slice(0, 99))], ValueError, "'rgb' takes the columns .* 15 features"),
         ([("rgb", make(), [3, 20])], ValueError, r"columns \[3, 20\], but X has 15 features"),
         ([("rgb", make(), [])], ValueError, r"columns \[\]"),
+        ([("rgb", make(), 3)], ValueError, "columns 3, .* a slice or a list of indices"),
+        ([("rgb", make(), None)], ValueError, "columns None"),
+        ([("rgb", make(), "all")], ValueError, "columns 'all'"),
+        ([("rgb", make(), (slice(0, 6), 1))], ValueError, "columns "),
+        ([(1, make(), slice(0, 6))], TypeError, r"names of streams must be text; got \[1\]"),
+        (
+            [("rgb", make(), slice(0, 6)), ("flow", make(snippet_offset=0.1), slice(6, 15))],
+            ValueError,
+            "Stream 'flow' has snippet_offset=0.1, but 'rgb' has 0.0",
+        ),
         (
             [("rgb", make(), slice(0, 6)), ("flow", make(max_snippets=9), slice(6, 15))],
             ValueError,
@@ -208,6 +218,24 @@ def test_not_fitted(data):
 def test_bad_streams(data, streams, error, match):
     with pytest.raises(error, match=match):
         MultiStreamLocalizer(streams).fit(*data)
+
+
+@pytest.mark.parametrize("columns", [slice(6, 14), slice(-9, -1), [6, 7], slice(6, 15, 2)])
+def test_fitted_localizers_need_as_many_columns_as_they_were_fitted_with(fitted, columns):
+    with pytest.raises(ValueError, match="'flow' takes . columns, .* fitted with 9 features"):
+        MultiStreamLocalizer.from_fitted(
+            [
+                ("rgb", fitted.localizers_["rgb"], slice(0, 6)),
+                ("flow", fitted.localizers_["flow"], columns),
+            ]
+        )
+
+
+def test_fitted_localizers_on_every_second_column(fitted):
+    model = MultiStreamLocalizer.from_fitted(
+        [("flow", fitted.localizers_["flow"], slice(1, None, 2))]
+    )
+    assert model.n_features_in_ == 18
 
 
 def test_streams_of_other_classes(fitted):
