@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdgam import metrics
 from skdgam._features import check_features
-from skdgam._validation import check_annotations, check_durations, clip_to_videos
+from skdgam._validation import check_annotations, check_durations, check_known, clip_to_videos
 
 __all__ = ["LocalizerMixin"]
 
@@ -108,21 +108,11 @@ class LocalizerMixin:
         if durations is not None:
             durations = check_durations(durations, len(videos))
         annotations = clip_to_videos(annotations, self._ends(videos, durations))
-        self._check_known(annotations)
+        check_known([intervals["label"] for intervals in annotations], self.classes_)
         detections = self.predict(videos, durations)
         return float(
             metrics.mean_average_precision(annotations, detections, self.tiou_thresholds).mean()
         )
-
-    def _check_known(self, annotations):
-        for i, intervals in enumerate(annotations):
-            unknown = np.setdiff1d(intervals["label"], self.classes_)
-            if len(unknown):
-                known = ", ".join(map(repr, self.classes_[:10].tolist()))
-                raise ValueError(
-                    f"y[{i}] has the label {unknown[0].item()!r}, which the model was not fitted "
-                    f"on; it knows {known}{', …' if len(self.classes_) > 10 else ''}."
-                )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ ADAM_BETAS = (0.8, 0.999)  # released; the paper names none
 CVAE_SCALE = 10.0  # of the loss of stage (b), released
 SMOOTHING = 1.0  # standard deviation σ_s of Eq. 13, in snippets, released
 SMOOTHING_RADIUS = 4
+TERMS = (
+    *("foreground", "background", "guide", "reconstruction"),
+    *("cvae_reconstruction", "cvae_kl"),
+)
 
 
 @dataclass(frozen=True)
@@ -65,74 +69,169 @@ class Batch(NamedTuple):
     is_labelled: Tensor  # (n_videos, n_classes + 1): labels as 0 and 1, background last
 
 
-def train(
-    network: DGAM,
-    videos: Videos,
-    is_labelled: np.ndarray,
-    objective: Objective,
-    schedule: Schedule,
-    seed: int,
-    after_epoch: Callable[[int, dict[str, float]], bool],
-) -> dict[str, np.ndarray]:
-    """Train a network in place.
+class Training:
+    """A training under way: all that one epoch hands on to the next.
 
     Parameters
     ----------
     network : DGAM
-        On the device to train on.
-    videos : Videos
-    is_labelled : ndarray of bool of shape (n_videos, n_classes)
+        Trained in place, on its device.
     objective, schedule : Objective, Schedule
     seed : int
         Of all draws: snippets, order of videos, latent variables.
-    after_epoch : callable
-        Given the number of the epoch and its mean losses; true stops the training.
+    """
+
+    def __init__(self, network: DGAM, objective: Objective, schedule: Schedule, seed: int):
+        self.network, self.objective, self.schedule = network, objective, schedule
+        self.epoch = 0
+        self._device = next(network.parameters()).device
+        self._rng = np.random.default_rng(seed)
+        self._generator = torch.Generator(self._device).manual_seed(seed)
+        self._cvae = [*network.encoder.parameters(), *network.decoder.parameters()]
+        self._heads = [*network.attention_head.parameters(), *network.classifier.parameters()]
+        self._optimizers = {
+            name: torch.optim.Adam(group, lr=schedule.learning_rate, betas=ADAM_BETAS, fused=True)
+            for name, group in {"cvae": self._cvae, "heads": self._heads}.items()
+        }
+        self._drawn: list[slice | np.ndarray] = []
+
+    def run_epoch(self, videos: Videos, is_labelled: np.ndarray) -> dict[str, float]:
+        """Train one epoch: a pass of stage (b), then one of stage (a).
+
+        Parameters
+        ----------
+        videos : Videos
+        is_labelled : ndarray of bool of shape (n_videos, n_classes)
+
+        Returns
+        -------
+        means : dict of float
+            The mean of each loss term; nan for those of the CVAE if γ₁ is 0.
+        """
+        objective, schedule = self.objective, self.schedule
+        if self.epoch % schedule.refresh_every == 0 or not self._drawn:
+            self._drawn = [_draw(n, schedule.n_snippets, self._rng) for n in videos.lengths]
+        warmup = schedule.warmup(self.epoch)
+        gamma1_now = objective.gamma1 * (warmup if schedule.warmup_gamma1 else 1.0)
+
+        terms = []
+        if objective.gamma1:  # else nothing looks at the CVAE
+            for batch in self._batches(videos, is_labelled):
+                loss, stage_b = cvae_loss(self.network, batch, objective, self._noise(batch))
+                _step(self._optimizers["cvae"], self._cvae, CVAE_SCALE * warmup * loss)
+                terms.append(stage_b)
+        for batch in self._batches(videos, is_labelled):
+            noise = self._noise(batch)
+            loss, stage_a = attention_loss(self.network, batch, objective, gamma1_now, noise)
+            _step(self._optimizers["heads"], self._heads, loss)
+            terms.append(stage_a)
+
+        means = _epoch_means(terms)
+        if not np.isfinite(list(means.values())).all():
+            raise FloatingPointError(_diverged(self.epoch, f": {means}"))
+        self.epoch += 1
+        return dict.fromkeys(TERMS, np.nan) | means
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the weights, as numbers and arrays that any machine can read."""
+        moments = {
+            f"{name}.{index}.{kind}": value.cpu().numpy().copy()
+            for name, optimizer in self._optimizers.items()
+            for index, of_parameter in optimizer.state_dict()["state"].items()
+            for kind, value in of_parameter.items()
+        }
+        return {
+            "moments": moments,
+            "rng": self._rng.bit_generator.state,
+            "generator": self._generator.get_state().numpy().copy(),
+        }
+
+    def resume(
+        self, weights: dict[str, np.ndarray], epoch: int, state: dict[str, Any] | None
+    ) -> None:
+        """Go on from weights that were trained for so many epochs.
+
+        With the `state` of that training it is as if it had never stopped; without, Adam
+        starts anew.
+        """
+        of_network = self.network.state_dict()
+        if any(of_network[name].shape != value.shape for name, value in weights.items()):
+            raise ValueError(
+                "latent_dim is not that of the model to go on from; set it back, or fit anew with "
+                "warm_start=False."
+            )
+        tensors = {name: torch.tensor(value) for name, value in weights.items()}
+        self.network.load_state_dict(of_network | tensors)
+        self.epoch = epoch
+        if state is None:
+            return
+        self._rng.bit_generator.state = state["rng"]
+        generator = torch.tensor(state["generator"])
+        # The generator of another kind of device has another state; this one keeps its seed.
+        if len(generator) == len(self._generator.get_state()):
+            self._generator.set_state(generator)
+        for name, optimizer in self._optimizers.items():
+            moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+            for key, value in state["moments"].items():
+                group, index, kind = key.split(".")
+                if group == name:
+                    moments[int(index)][kind] = torch.tensor(value)
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": dict(moments)})
+
+    def _batches(self, videos: Videos, is_labelled: np.ndarray) -> Iterator[Batch]:
+        """One pass over the videos in random order; the last short batch is dropped."""
+        order = self._rng.permutation(len(videos))
+        size = min(self.schedule.batch_size, len(videos))
+        for first in range(0, len(videos) - size + 1, size):
+            chosen = order[first : first + size]
+            sampled = [videos[i][self._drawn[i]] for i in chosen]
+            labels = is_labelled[chosen]
+            yield make_batch(sampled, self.schedule.n_snippets, labels, self._device)
+
+    def _noise(self, batch: Batch) -> Tensor:
+        shape = (len(batch.features), self.network.latent_dim)
+        return torch.randn(shape, generator=self._generator, device=self._device)
+
+
+def train(
+    training: Training,
+    videos: Videos,
+    is_labelled: np.ndarray,
+    after_epoch: Callable[[int, dict[str, float]], bool] | None = None,
+) -> dict[str, np.ndarray]:
+    """Train for as many epochs as the schedule has.
+
+    Parameters
+    ----------
+    training : Training
+    videos : Videos
+    is_labelled : ndarray of bool of shape (n_videos, n_classes)
+    after_epoch : callable, optional
+        Given the number of the epoch, from 0, and its mean losses; true stops the training.
 
     Returns
     -------
     history : dict of ndarrays of shape (n_epochs,)
         The mean of each loss term in each epoch.
     """
-    device = next(network.parameters()).device
-    rng = np.random.default_rng(seed)
-    generator = torch.Generator(device).manual_seed(seed)
-    cvae = [*network.encoder.parameters(), *network.decoder.parameters()]
-    heads = [*network.attention_head.parameters(), *network.classifier.parameters()]
-    of_cvae, of_heads = (
-        torch.optim.Adam(group, lr=schedule.learning_rate, betas=ADAM_BETAS, fused=True)
-        for group in (cvae, heads)
-    )
-    history: dict[str, list[float]] = defaultdict(list)
-    for epoch in range(schedule.max_epochs):
-        if epoch % schedule.refresh_every == 0:
-            drawn = [_draw(n, schedule.n_snippets, rng) for n in videos.lengths]
-        warmup = schedule.warmup(epoch)
-        gamma1_now = objective.gamma1 * (warmup if schedule.warmup_gamma1 else 1.0)
-
-        terms = []
-        if objective.gamma1:  # else nothing looks at the CVAE
-            for batch in _batches(videos, is_labelled, drawn, schedule, rng, device):
-                noise = _noise(network, batch, generator)
-                loss, stage_b = cvae_loss(network, batch, objective, noise)
-                _step(of_cvae, cvae, CVAE_SCALE * warmup * loss)
-                terms.append(stage_b)
-        for batch in _batches(videos, is_labelled, drawn, schedule, rng, device):
-            noise = _noise(network, batch, generator)
-            loss, stage_a = attention_loss(network, batch, objective, gamma1_now, noise)
-            _step(of_heads, heads, loss)
-            terms.append(stage_a)
-
-        means = _epoch_means(terms)
+    history: dict[str, list[float]] = {name: [] for name in TERMS}
+    for epoch in range(training.schedule.max_epochs):
+        means = training.run_epoch(videos, is_labelled)
         for name, value in means.items():
             history[name].append(value)
-        if not np.isfinite(list(means.values())).all():
-            raise FloatingPointError(
-                f"Training diverged in epoch {epoch}: {means}. Lower learning_rate, or scale the "
-                "features, for example with sklearn.preprocessing.StandardScaler."
-            )
-        if after_epoch(epoch, means):
+        if after_epoch is not None and after_epoch(epoch, means):
             break
+    # The losses of the last step were computed before it.
+    if not all(parameter.isfinite().all() for parameter in training.network.parameters()):
+        raise FloatingPointError(_diverged(training.epoch - 1, " in its last step"))
     return {name: np.array(values) for name, values in history.items()}
+
+
+def _diverged(epoch: int, how: str) -> str:
+    return (
+        f"Training diverged in epoch {epoch}{how}. Lower learning_rate, or scale the features, for "
+        "example with sklearn.preprocessing.StandardScaler."
+    )
 
 
 def cvae_loss(
@@ -238,28 +337,6 @@ def make_batch(
 def _draw(n: int, n_snippets: int, rng: np.random.Generator) -> slice | np.ndarray:
     """Snippets of one video to train on."""
     return slice(None) if n <= n_snippets else stratified_sample(n, n_snippets, rng)
-
-
-def _batches(
-    videos: Videos,
-    is_labelled: np.ndarray,
-    drawn: list,
-    schedule: Schedule,
-    rng: np.random.Generator,
-    device: torch.device,
-) -> Iterator[Batch]:
-    """One pass over the videos in random order; the last short batch is dropped."""
-    order = rng.permutation(len(videos))
-    size = min(schedule.batch_size, len(videos))
-    for first in range(0, len(videos) - size + 1, size):
-        chosen = order[first : first + size]
-        sampled = [videos[i][drawn[i]] for i in chosen]
-        yield make_batch(sampled, schedule.n_snippets, is_labelled[chosen], device)
-
-
-def _noise(network: DGAM, batch: Batch, generator: torch.Generator) -> Tensor:
-    shape = (len(batch.features), network.latent_dim)
-    return torch.randn(shape, generator=generator, device=batch.features.device)
 
 
 def _step(optimizer: torch.optim.Optimizer, parameters: list[Tensor], loss: Tensor) -> None:

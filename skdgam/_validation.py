@@ -17,12 +17,15 @@ __all__ = [
     "check_annotations",
     "check_detections",
     "check_durations",
+    "check_known",
     "check_weak_labels",
     "clip_to_videos",
 ]
 
 
-def check_weak_labels(y: Any, n_videos: int) -> tuple[np.ndarray, np.ndarray]:
+def check_weak_labels(
+    y: Any, n_videos: int, classes: npt.ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Reduce whatever `y` says to the set of labels of each video.
 
     This is all that fitting ever sees of `y`: the times of an annotation are not even read.
@@ -33,6 +36,8 @@ def check_weak_labels(y: Any, n_videos: int) -> tuple[np.ndarray, np.ndarray]:
         For each video a label, a collection of labels, or its annotation: a list of
         ``(start, end, label)`` or an interval array.
     n_videos : int
+    classes : array-like of shape (n_classes,), optional
+        All labels that `y` may hold; it need not hold any. By default those that it holds.
 
     Returns
     -------
@@ -43,7 +48,7 @@ def check_weak_labels(y: Any, n_videos: int) -> tuple[np.ndarray, np.ndarray]:
     indicator = _indicator(y)
     if indicator is not None:
         _check_length(indicator, n_videos)
-        classes, is_labelled = np.arange(indicator.shape[1]), indicator
+        labels, found = [np.flatnonzero(row) for row in indicator], np.arange(indicator.shape[1])
     else:
         entries = _entries(y, n_videos)
         if _is_nested_indicator(entries):
@@ -54,13 +59,26 @@ def check_weak_labels(y: Any, n_videos: int) -> tuple[np.ndarray, np.ndarray]:
         labels = [_labels(entry, f"y[{i}]") for i, entry in enumerate(entries)]
         dtype = _common_dtype(labels)
         labels = [label.astype(dtype) for label in labels]
-        classes = np.unique(np.concatenate(labels))
-        is_labelled = np.stack([np.isin(classes, label) for label in labels])
-    if not is_labelled.any():
+        found = np.unique(np.concatenate(labels))
+    if classes is None and not any(map(len, labels)):
         raise ValueError(
             "y has no label for any video; at least one video must show an action to learn."
         )
-    return classes, is_labelled
+    known = found if classes is None else np.unique(_label_array(list(classes), "classes"))
+    check_known(labels, known)
+    return known, np.stack([np.isin(known, label) for label in labels])
+
+
+def check_known(labels: list[np.ndarray], classes: np.ndarray) -> None:
+    """Check that the labels of each video are among the classes of a model."""
+    known = set(classes.tolist())
+    for i, of_video in enumerate(labels):
+        unknown = [label for label in of_video.tolist() if label not in known]
+        if unknown:
+            names = ", ".join(map(repr, classes[:10].tolist())) + ", …" * (len(classes) > 10)
+            raise ValueError(
+                f"y[{i}] has the label {unknown[0]!r}, but the model knows nothing but {names}."
+            )
 
 
 def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> list[np.ndarray]:

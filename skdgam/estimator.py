@@ -1,5 +1,6 @@
 """DGAMLocalizer: the method as one scikit-learn estimator."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,7 +14,7 @@ from skdgam import _inference
 from skdgam._base import LocalizerMixin
 from skdgam._callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
 from skdgam._features import check_features
-from skdgam._training import Objective, Schedule, train
+from skdgam._training import Objective, Schedule, Training, train
 from skdgam._validation import check_weak_labels
 from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.localization import Search, propose
@@ -68,6 +69,8 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         Whether γ₁ takes part in the warm-up.
     refresh_every : int, default=1
         Epochs for which a draw of snippets and the warm-up factor are kept.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from where the last training stopped, for `max_epochs` more.
     localization : {"tcam", "attention"}, default="tcam"
         How intervals are found: in the attention-weighted class activation, as released
         (:func:`skdgam.localization.tcam_proposals`), or in the attention, as in the paper
@@ -117,10 +120,12 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         Epochs that were trained.
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``foreground``, ``background``, ``guide``,
-        ``reconstruction``, ``cvae_reconstruction``, ``cvae_kl``; the first three alone if
-        `gamma1` is 0.
+        ``reconstruction``, ``cvae_reconstruction``, ``cvae_kl``; the last three are nan if
+        `gamma1` is 0. ``pandas.DataFrame(model.history_)`` makes a frame of it.
     weights_ : dict of ndarrays
         Of all networks, by name; NumPy arrays, so that a fitted model opens on any machine.
+    training_state_ : dict
+        What one more epoch needs beside the weights: moments of Adam, states of generators.
 
     References
     ----------
@@ -156,6 +161,7 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
         "warmup_gamma1": ["boolean"],
         "refresh_every": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
         "localization": [StrOptions({"tcam", "attention"})],
         "proposal_threshold": [Interval(Real, 0, 1, closed="left"), "array-like", None],
         "proposal_smoothing": [Interval(Real, 0, None, closed="left")],
@@ -191,6 +197,7 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         warmup_epochs=50,
         warmup_gamma1=True,
         refresh_every=1,
+        warm_start=False,
         localization="tcam",
         proposal_threshold=None,
         proposal_smoothing=0.0,
@@ -222,6 +229,7 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         self.warmup_epochs = warmup_epochs
         self.warmup_gamma1 = warmup_gamma1
         self.refresh_every = refresh_every
+        self.warm_start = warm_start
         self.localization = localization
         self.proposal_threshold = proposal_threshold
         self.proposal_smoothing = proposal_smoothing
@@ -264,29 +272,46 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         FloatingPointError
             If the training diverges.
         """
-        self._settings(Search)  # better refused now than after the training
-        videos = check_features(X)
-        classes, is_labelled = check_weak_labels(y, len(videos))
-        device = _inference.resolve_device(self.device)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        generator = torch.Generator().manual_seed(seed)
-        network = DGAM(videos.n_features, len(classes), self.latent_dim, generator).to(device)
+        resumes = self.warm_start and hasattr(self, "weights_")
 
-        def fitted():
-            weights = _inference.to_arrays(network)
-            return {"classes_": classes, "n_features_in_": videos.n_features, "weights_": weights}
+        def report(fitted):
+            return AfterEpoch(self, X, y, fitted)
 
-        history = train(
-            network,
-            videos,
-            is_labelled,
-            self._settings(Objective),
-            self._settings(Schedule),
-            seed,
-            AfterEpoch(self, X, y, fitted),
-        )
-        vars(self).update(fitted(), history_=history, n_epochs_=len(history["foreground"]))
-        return self
+        return self._train(X, y, None, resumes, self._settings(Schedule), report)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None):
+        """Train one epoch on some videos, from where the last call left off.
+
+        For videos that do not all exist at once. Calls with all videos of a data set come to
+        the same as ``fit``, whose epochs they are. `warmup_epochs` counts calls.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+            At best several times `batch_size` videos: each call drops the last short batch.
+        y : sequence of n entries, or indicator matrix of shape (n, n_classes)
+            As for ``fit``.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever occur, at the first call. By default those in `y`.
+
+        Returns
+        -------
+        self : DGAMLocalizer
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As for ``fit``; also if `y` holds a label that is none of the known ones, or
+            `classes` are not those of the first call.
+        """
+        resumes = hasattr(self, "weights_")
+        if resumes and classes is not None and set(classes) != set(self.classes_.tolist()):
+            raise ValueError(
+                f"classes is {list(classes)}, but training began with {self.classes_.tolist()}."
+            )
+        schedule = replace(self._settings(Schedule), max_epochs=1)
+        return self._train(X, y, classes, resumes, schedule)
 
     def predict_proba(self, X):
         """Probability that each action occurs in each video.
@@ -361,6 +386,36 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
             return (network.decode(z, attention) - x).square().mean(dim=-1)
 
         return self._of_snippets(X, error)
+
+    def _train(self, X, y, classes, resumes, schedule, report=None):
+        """Train from the start, or from where the last training stopped."""
+        self._settings(Search)  # better refused now than after the training
+        videos = check_features(X, self.n_features_in_ if resumes else None)
+        classes, is_labelled = check_weak_labels(
+            y, len(videos), self.classes_ if resumes else classes
+        )
+        device = _inference.resolve_device(self.device)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        generator = torch.Generator().manual_seed(seed)
+        network = DGAM(videos.n_features, len(classes), self.latent_dim, generator).to(device)
+        training = Training(network, self._settings(Objective), schedule, seed)
+        if resumes:
+            state = getattr(self, "training_state_", None)  # no part of a model file
+            training.resume(self.weights_, getattr(self, "n_epochs_", 0), state)
+
+        def fitted():
+            weights = _inference.to_arrays(network)
+            return {"classes_": classes, "n_features_in_": videos.n_features, "weights_": weights}
+
+        history = train(training, videos, is_labelled, report and report(fitted))
+        if resumes:
+            before = getattr(self, "history_", {})
+            history = {k: np.concatenate([before.get(k, []), new]) for k, new in history.items()}
+        state = training.state()
+        vars(self).update(
+            fitted(), history_=history, n_epochs_=training.epoch, training_state_=state
+        )
+        return self
 
     def _check(self, X):
         """Check features against the fitted ones."""

@@ -320,7 +320,7 @@ def test_score_refuses_unknown_labels(data, fitted):
     y = [[(0, 1, "swim")], *y[1:]]
     with pytest.raises(
         ValueError,
-        match=r"y\[0\] has the label 'swim', .* knows 'action 0', 'action 1', 'action 2'",
+        match=r"y\[0\] has the label 'swim', .* knows nothing but 'action 0', 'action 1'",
     ):
         fitted.score(X, y)
 
@@ -343,6 +343,105 @@ def test_a_last_snippet_cut_short_is_no_reason_to_warn(data, fitted, offset):
     assert not caught
     with pytest.warns(UserWarning, match="past their end"):
         model.score(X, [[(end - 3, late + 0.2, "action 0")], *y[1:]])
+
+
+# --- training that goes on ---
+
+
+def test_warm_start_goes_on_as_if_training_had_never_stopped(data):
+    X, y = data
+    whole = quick(max_epochs=5).fit(X, y)
+    parts = quick(max_epochs=3, warm_start=True).fit(X, y)
+    parts.set_params(max_epochs=2).fit(X, y)
+    assert same_weights(whole, parts)
+    assert parts.n_epochs_ == 5
+    for name, values in whole.history_.items():
+        np.testing.assert_array_equal(parts.history_[name], values)
+
+
+def test_without_warm_start_a_second_fit_starts_anew(data, fitted):
+    assert same_weights(copy.deepcopy(fitted).fit(*data), fitted)
+
+
+def test_calls_of_partial_fit_are_the_epochs_of_fit(data, fitted):
+    X, y = data
+    model = quick()
+    for _ in range(fitted.max_epochs):
+        assert model.partial_fit(X, y) is model
+    assert same_weights(model, fitted)
+    assert model.n_epochs_ == fitted.n_epochs_
+
+
+def test_partial_fit_survives_a_pickle(data, fitted):
+    X, y = data
+    model = quick()
+    for _ in range(fitted.max_epochs):
+        model = pickle.loads(pickle.dumps(model)).partial_fit(X, y)
+    assert same_weights(model, fitted)
+
+
+def test_partial_fit_learns_from_a_stream_of_batches(data):
+    X, y = data
+    model = quick(learning_rate=1e-2, warmup_epochs=0)
+    for k in range(60):
+        part = slice(8 * (k % 3), 8 * (k % 3) + 8)
+        model.partial_fit(X[part], y[part], classes=["action 2", "action 0", "action 1"])
+    assert model.history_["foreground"][-6:].mean() < 0.5 * model.history_["foreground"][:6].mean()
+
+
+def test_partial_fit_takes_batches_without_some_labels(data):
+    X, y = data
+    model = quick().partial_fit(X[:4], [[]] * 4, classes=["jump", "run"])
+    assert model.classes_.tolist() == ["jump", "run"]
+    assert model.partial_fit(X[:2], ["run", []]).n_epochs_ == 2
+
+
+def test_going_on_from_weights_alone_keeps_them_and_starts_the_optimizer_anew(data, fitted):
+    X, y = data
+    model = copy.deepcopy(fitted).set_params(learning_rate=1e-9)
+    del model.training_state_
+    model.partial_fit(X, y)
+    for name, value in fitted.weights_.items():
+        np.testing.assert_allclose(model.weights_[name], value, atol=1e-6)
+    assert model.n_epochs_ == fitted.n_epochs_ + 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        (
+            {"y": ["swim"]},
+            r"y\[0\] has the label 'swim', but the model knows nothing but 'action 0'",
+        ),
+        (
+            {"classes": ["action 0", "swim"]},
+            r"classes is \['action 0', 'swim'\], but training began",
+        ),
+        ({"X": [np.zeros((5, 3))]}, r"X\[0\] has 3 features, but the model was fitted with 12"),
+        ({"latent_dim": 16}, "latent_dim is not that of the model to go on from"),
+    ],
+)
+def test_what_does_not_go_with_the_model_to_go_on_from(data, fitted, changes, match):
+    X, y = data
+    model = copy.deepcopy(fitted)
+    arguments = {"X": X[:1], "y": y[:1]} | changes
+    if "latent_dim" in arguments:
+        model.set_params(latent_dim=arguments.pop("latent_dim"))
+    with pytest.raises(ValueError, match=match):
+        model.partial_fit(**arguments)
+    assert same_weights(model, fitted)
+
+
+def test_warm_start_refuses_labels_that_are_new(data, fitted):
+    X, y = data
+    model = copy.deepcopy(fitted).set_params(warm_start=True)
+    with pytest.raises(ValueError, match=r"y\[1\] has the label 'swim'"):
+        model.fit(X[:2], [y[0], "swim"])
+
+
+def test_weights_that_burst_in_the_last_step_are_reported(data):
+    with pytest.raises(FloatingPointError, match="diverged in epoch 0 in its last step"):
+        quick(learning_rate=1e39, max_epochs=1, gamma1=0.0, batch_size=24).fit(*data)
 
 
 # --- an estimator among others ---
