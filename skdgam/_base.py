@@ -38,10 +38,7 @@ class LocalizerMixin:
         videos = check_features(X, self.n_features_in_)
         if durations is not None:
             durations = check_durations(durations, len(videos))
-        detections = np.empty(len(videos), dtype=object)
-        for i, found in enumerate(self._detect(videos, durations)):
-            detections[i] = found[np.lexsort((-found["score"], found["start"]))]
-        return detections
+        return self._predict(videos, durations)
 
     def predict_frame(self, X, durations=None):
         """Find the actions of each video, as one tidy pandas frame.
@@ -74,7 +71,7 @@ class LocalizerMixin:
         frame.insert(0, "video", np.repeat(np.arange(len(detections)), lengths))
         return frame
 
-    def score(self, X, y, durations=None):
+    def score(self, X, y, durations=None, intervals=None):
         """Mean average precision, averaged over ``tiou_thresholds``.
 
         Parameters
@@ -85,6 +82,10 @@ class LocalizerMixin:
             array, in seconds. Labels alone do not suffice.
         durations : array-like of shape (n,), optional
             As for ``predict``.
+        intervals : sequence of n annotations, optional
+            The true intervals, in place of those in `y`, which may then hold labels. With
+            metadata routing, ``set_score_request(intervals=True)`` has them passed here when
+            ``GridSearchCV(...).fit(X, labels, intervals=annotations)`` splits.
 
         Returns
         -------
@@ -104,15 +105,22 @@ class LocalizerMixin:
         """
         check_is_fitted(self)
         videos = check_features(X, self.n_features_in_)
-        annotations = check_annotations(y, len(videos))
+        name, given = ("y", y) if intervals is None else ("intervals", intervals)
+        annotations = check_annotations(given, len(videos), name)
         if durations is not None:
             durations = check_durations(durations, len(videos))
-        annotations = clip_to_videos(annotations, self._ends(videos, durations))
-        check_known([intervals["label"] for intervals in annotations], self.classes_)
-        detections = self.predict(videos, durations)
+        annotations = clip_to_videos(annotations, self._ends(videos, durations), name)
+        check_known([annotation["label"] for annotation in annotations], self.classes_, name)
+        detections = self._predict(videos, durations)
         return float(
             metrics.mean_average_precision(annotations, detections, self.tiou_thresholds).mean()
         )
+
+    def _predict(self, videos, durations):
+        detections = np.empty(len(videos), dtype=object)
+        for i, found in enumerate(self._detect(videos, durations)):
+            detections[i] = found[np.lexsort((-found["score"], found["start"]))]
+        return detections
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

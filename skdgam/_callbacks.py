@@ -43,9 +43,8 @@ class AfterEpoch:
         self._epoch = self._root.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(**self._task)
 
-    def __call__(self, epoch, means):
+    def __call__(self, epoch, means, last):
         """Report the end of an epoch with its mean losses; true asks to stop."""
-        last = epoch + 1 == self._estimator.max_epochs
         stop = False
         if self._root is not None:
             state = self._fitted() if hasattr(self._estimator, "_skl_callbacks") else None

@@ -28,6 +28,7 @@ class Videos:
 
     def __init__(self, source: Any, n_features: int | None = None):
         self._source = source
+        self._videos = np.arange(len(source))
         self._columns: Any = slice(None)
         self._like = "X[0] has" if n_features is None else "the model was fitted with"
         self._n_columns = _snippets(source[0], 0).shape[1] if n_features is None else n_features
@@ -38,9 +39,10 @@ class Videos:
         self.lengths = np.array([len(video) for video in self])
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._videos)
 
     def __getitem__(self, i: int) -> np.ndarray:
+        i = self._videos[i]
         video = self._source[i] if self._in_memory else self._checked(i)
         return video[:, self._columns]
 
@@ -52,6 +54,12 @@ class Videos:
         view = copy.copy(self)
         view._columns = columns
         view.n_features = len(np.arange(self._n_columns)[columns])
+        return view
+
+    def part(self, chosen: np.ndarray) -> "Videos":
+        """Show some of the videos only, by their indices or a mask."""
+        view = copy.copy(self)
+        view._videos, view.lengths = self._videos[chosen], self.lengths[chosen]
         return view
 
     def _checked(self, i: int) -> np.ndarray:

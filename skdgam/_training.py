@@ -3,39 +3,24 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skdgam import losses
 from skdgam._features import Videos
+from skdgam._inference import activations, to_arrays
+from skdgam._stages import Batch, Objective, attention_loss, cvae_loss, make_batch
 from skdgam.networks import DGAM
-from skdgam.sampling import mirrored_window, stratified_sample
+from skdgam.sampling import stratified_sample
 
 ADAM_BETAS = (0.8, 0.999)  # released; the paper names none
 CVAE_SCALE = 10.0  # of the loss of stage (b), released
-SMOOTHING = 1.0  # standard deviation σ_s of Eq. 13, in snippets, released
-SMOOTHING_RADIUS = 4
-TERMS = (
+HISTORY = (
     *("foreground", "background", "guide", "reconstruction"),
-    *("cvae_reconstruction", "cvae_kl"),
+    *("cvae_reconstruction", "cvae_kl", "validation"),
 )
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What the losses depend on, in the paper's letters; see DGAMLocalizer."""
-
-    alpha: float = 0.03
-    beta: float = 0.1
-    gamma1: float = 0.5
-    gamma2: float = 0.1
-    r: float = 1.0
-    foreground_weight: float = 1.0
-    pooling: str = "paper"
 
 
 @dataclass(frozen=True)
@@ -56,17 +41,6 @@ class Schedule:
             return 1.0
         epoch -= epoch % self.refresh_every
         return min(epoch / self.warmup_epochs, 1.0)
-
-
-class Batch(NamedTuple):
-    """Some videos as rows of snippets, one video after the other."""
-
-    features: Tensor  # (n_rows, n_features)
-    membership: Tensor  # (n_videos, n_rows): weight of a row in its video, else 0
-    weights: Tensor  # (n_rows,): the column sums of membership
-    video: Tensor  # (n_rows,): line of membership that a row belongs to
-    neighbours: Tensor  # (n_rows, window): rows under the smoothing window
-    is_labelled: Tensor  # (n_videos, n_classes + 1): labels as 0 and 1, background last
 
 
 class Training:
@@ -106,7 +80,7 @@ class Training:
         Returns
         -------
         means : dict of float
-            The mean of each loss term; nan for those of the CVAE if γ₁ is 0.
+            The mean of each loss term; those of the CVAE are left out if γ₁ is 0.
         """
         objective, schedule = self.objective, self.schedule
         if self.epoch % schedule.refresh_every == 0 or not self._drawn:
@@ -130,7 +104,7 @@ class Training:
         if not np.isfinite(list(means.values())).all():
             raise FloatingPointError(_diverged(self.epoch, f": {means}"))
         self.epoch += 1
-        return dict.fromkeys(TERMS, np.nan) | means
+        return means
 
     def state(self) -> dict[str, Any]:
         """Everything but the weights, as numbers and arrays that any machine can read."""
@@ -193,11 +167,59 @@ class Training:
         return torch.randn(shape, generator=self._generator, device=self._device)
 
 
+class EarlyStopping:
+    """Watch held-out videos, and keep the training as it was when it knew them best.
+
+    How well it knows them is the cross-entropy of their video-level probabilities and labels,
+    for which no time is needed.
+
+    Parameters
+    ----------
+    videos : Videos
+        None of which is trained on.
+    is_labelled : ndarray of bool of shape (n_videos, n_classes)
+    patience : int
+        Epochs without a lower loss after which to stop.
+    """
+
+    def __init__(self, videos: Videos, is_labelled: np.ndarray, patience: int):
+        self._videos, self._patience = videos, patience
+        background = ~is_labelled.any(axis=1, keepdims=True)
+        target = np.concatenate([is_labelled, background], axis=1)
+        self._target = target / target.sum(axis=1, keepdims=True)
+        self._least, self._waited = np.inf, 0
+        self._best: tuple[dict, dict] | None = None
+
+    def watch(self, training: "Training") -> float:
+        """Cross-entropy on the held-out videos, in nats; the least one is remembered."""
+        of_videos = activations(training.network, self._videos, self._videos.lengths)
+        actions = np.stack([activation.probability for activation in of_videos])
+        probability = np.concatenate([actions, 1 - actions.sum(axis=1, keepdims=True)], axis=1)
+        log = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
+        loss = float(-(self._target * log).sum(axis=1).mean())
+        self._waited += 1
+        if loss < self._least:
+            self._least, self._waited = loss, 0
+            self._best = to_arrays(training.network), training.state()
+        return loss
+
+    def is_over(self) -> bool:
+        """Tell whether the loss has not fallen for too long."""
+        return self._waited >= self._patience
+
+    def restore(self, training: "Training") -> None:
+        """Put a training back to where its loss was least."""
+        if self._best is not None:
+            weights, state = self._best
+            training.resume(weights, training.epoch, state)
+
+
 def train(
     training: Training,
     videos: Videos,
     is_labelled: np.ndarray,
-    after_epoch: Callable[[int, dict[str, float]], bool] | None = None,
+    after_epoch: Callable[[int, dict[str, float], bool], bool] | None = None,
+    early_stopping: EarlyStopping | None = None,
 ) -> dict[str, np.ndarray]:
     """Train for as many epochs as the schedule has.
 
@@ -207,20 +229,28 @@ def train(
     videos : Videos
     is_labelled : ndarray of bool of shape (n_videos, n_classes)
     after_epoch : callable, optional
-        Given the number of the epoch, from 0, and its mean losses; true stops the training.
+        Given the number of the epoch, from 0, its mean losses, and whether it is the last one;
+        true stops the training.
+    early_stopping : EarlyStopping, optional
 
     Returns
     -------
     history : dict of ndarrays of shape (n_epochs,)
-        The mean of each loss term in each epoch.
+        The mean of each loss term in each epoch; nan for what is not computed.
     """
-    history: dict[str, list[float]] = {name: [] for name in TERMS}
+    history: dict[str, list[float]] = {name: [] for name in HISTORY}
     for epoch in range(training.schedule.max_epochs):
         means = training.run_epoch(videos, is_labelled)
-        for name, value in means.items():
-            history[name].append(value)
-        if after_epoch is not None and after_epoch(epoch, means):
+        if early_stopping is not None:
+            means["validation"] = early_stopping.watch(training)
+        for name, values in history.items():
+            values.append(means.get(name, np.nan))
+        last = epoch + 1 == training.schedule.max_epochs
+        last = last or (early_stopping is not None and early_stopping.is_over())
+        if (after_epoch is not None and after_epoch(epoch, means, last)) or last:
             break
+    if early_stopping is not None:
+        early_stopping.restore(training)
     # The losses of the last step were computed before it.
     if not all(parameter.isfinite().all() for parameter in training.network.parameters()):
         raise FloatingPointError(_diverged(training.epoch - 1, " in its last step"))
@@ -232,106 +262,6 @@ def _diverged(epoch: int, how: str) -> str:
         f"Training diverged in epoch {epoch}{how}. Lower learning_rate, or scale the features, for "
         "example with sklearn.preprocessing.StandardScaler."
     )
-
-
-def cvae_loss(
-    network: DGAM, batch: Batch, objective: Objective, noise: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of stage (b), Eq. 10: attention is frozen and serves as label.
-
-    `noise` (n_rows, latent_dim) is standard normal. Returned with the loss are its terms.
-    """
-    x = batch.features
-    with torch.no_grad():
-        attention = network.attention(x)
-    mean, log_variance = network.encode(x, attention)
-    z = mean + (0.5 * log_variance).exp() * noise
-    reconstruction = losses.reconstruction_loss(network.decode(z, attention), x, batch.weights)
-    kl = losses.weighted_mean(
-        losses.kl_to_latent_prior(mean, log_variance, attention, objective.r), batch.weights
-    )
-    loss = reconstruction + objective.beta * kl
-    return loss, {"cvae_reconstruction": reconstruction, "cvae_kl": kl}
-
-
-def attention_loss(
-    network: DGAM, batch: Batch, objective: Objective, gamma1: float, noise: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of stage (a), Eq. 16, with γ₁ as it is at this moment of the warm-up.
-
-    `noise` (n_rows, latent_dim) is standard normal. Returned with the loss are its terms.
-    """
-    x, attention = batch.features, network.attention(batch.features)
-    activation = network.activation(x)
-    foreground, background = pooled_logits(
-        activation, attention, batch.membership, network.classifier.bias, objective.pooling
-    )
-    # A video without any label shows background alone, in its foreground too.
-    target = batch.is_labelled.clone()
-    target[:, -1] = 1 - target.amax(dim=1)
-    is_background = torch.zeros_like(target)
-    is_background[:, -1] = 1
-    with torch.no_grad():
-        probability = losses.smooth(
-            activation.softmax(dim=-1), batch.neighbours, _smoothing_kernel(x.device)
-        )
-        guides = losses.guidance(probability, batch.is_labelled[batch.video])
-    terms = {
-        "foreground": losses.classification_loss(
-            foreground, target / target.sum(dim=1, keepdim=True)
-        ),
-        "background": losses.classification_loss(background, is_background),
-        "guide": losses.guide_loss(attention, *guides, batch.weights),
-    }
-    loss = (
-        objective.foreground_weight * terms["foreground"]
-        + objective.alpha * terms["background"]
-        + objective.gamma2 * terms["guide"]
-    )
-    if objective.gamma1:
-        z = objective.r * attention[:, None] + noise
-        terms["reconstruction"] = losses.reconstruction_loss(
-            network.decode(z, attention), x, batch.weights
-        )
-        loss = loss + gamma1 * terms["reconstruction"]
-    return loss, terms
-
-
-def pooled_logits(
-    activation: Tensor, attention: Tensor, membership: Tensor, bias: Tensor, pooling: str
-) -> tuple[Tensor, Tensor]:
-    """Classifier logits, (n_videos, n_classes + 1) each, of foreground and background."""
-    offsets = (1.0, 1e-6) if pooling == "released" else (0.0, 0.0)
-    foreground = losses.pool(activation, attention, membership, offsets[0])
-    background = losses.pool(activation, 1 - attention, membership, offsets[1])
-    return foreground + bias, background + bias
-
-
-def make_batch(
-    videos: list[np.ndarray], n_snippets: int, is_labelled: np.ndarray, device: torch.device
-) -> Batch:
-    """Put sampled videos, each of (n_snippets_i, n_features), together in one batch.
-
-    Every video counts as `n_snippets` snippets. A shorter one weighs each of its snippets
-    more, which is what repeating them comes to, without the work.
-    """
-    lengths = np.array([len(video) for video in videos])
-    video = np.repeat(np.arange(len(videos)), lengths)
-    row = np.arange(len(video))
-    membership = np.zeros((len(videos), len(video)), dtype=np.float32)
-    membership[video, row] = (n_snippets / lengths)[video]
-    first = np.cumsum(lengths) - lengths
-    windows = [_window(int(n)) + start for n, start in zip(lengths, first, strict=True)]
-    background = np.zeros((len(videos), 1))
-    arrays = (
-        np.concatenate(videos),
-        membership,
-        membership.sum(axis=0),
-        video,
-        np.concatenate(windows),
-        np.concatenate([is_labelled, background], axis=1, dtype=np.float32),
-    )
-    return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
 def _draw(n: int, n_snippets: int, rng: np.random.Generator) -> slice | np.ndarray:
@@ -352,14 +282,3 @@ def _epoch_means(terms: list[dict[str, Tensor]]) -> dict[str, float]:
     names = dict.fromkeys(name for batch in terms for name in batch)
     means = [torch.stack([b[name].detach() for b in terms if name in b]).mean() for name in names]
     return dict(zip(names, torch.stack(means).tolist(), strict=True))
-
-
-@lru_cache(maxsize=1024)
-def _window(n: int) -> np.ndarray:
-    return mirrored_window(n, SMOOTHING_RADIUS)
-
-
-@lru_cache(maxsize=8)
-def _smoothing_kernel(device: torch.device) -> Tensor:
-    offsets = torch.arange(-SMOOTHING_RADIUS, SMOOTHING_RADIUS + 1, device=device)
-    return torch.softmax(-0.5 * (offsets / SMOOTHING) ** 2, dim=0)

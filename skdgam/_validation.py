@@ -69,7 +69,7 @@ def check_weak_labels(
     return known, np.stack([np.isin(known, label) for label in labels])
 
 
-def check_known(labels: list[np.ndarray], classes: np.ndarray) -> None:
+def check_known(labels: list[np.ndarray], classes: np.ndarray, name: str = "y") -> None:
     """Check that the labels of each video are among the classes of a model."""
     known = set(classes.tolist())
     for i, of_video in enumerate(labels):
@@ -77,7 +77,8 @@ def check_known(labels: list[np.ndarray], classes: np.ndarray) -> None:
         if unknown:
             names = ", ".join(map(repr, classes[:10].tolist())) + ", …" * (len(classes) > 10)
             raise ValueError(
-                f"y[{i}] has the label {unknown[0]!r}, but the model knows nothing but {names}."
+                f"{name}[{i}] has the label {unknown[0]!r}, but the model knows nothing but "
+                f"{names}."
             )
 
 
@@ -156,7 +157,9 @@ def check_durations(durations: Any, n_videos: int) -> np.ndarray:
     return checked
 
 
-def clip_to_videos(annotations: list[np.ndarray], ends: npt.ArrayLike) -> list[np.ndarray]:
+def clip_to_videos(
+    annotations: list[np.ndarray], ends: npt.ArrayLike, name: str = "y"
+) -> list[np.ndarray]:
     """End annotated intervals with their videos, with one warning for all of them.
 
     Annotations of real recordings run past the end. An interval that starts there cannot be
@@ -167,6 +170,8 @@ def clip_to_videos(annotations: list[np.ndarray], ends: npt.ArrayLike) -> list[n
     annotations : list of n interval arrays
     ends : array-like of shape (n,)
         Where each video ends, in seconds.
+    name : str, default="y"
+        Of the argument, for messages.
 
     Returns
     -------
@@ -183,7 +188,7 @@ def clip_to_videos(annotations: list[np.ndarray], ends: npt.ArrayLike) -> list[n
         interval = annotations[i][annotations[i]["end"] > ends[i]][0]
         warnings.warn(
             f"{len(late)} of {len(annotations)} videos have intervals past their end, the first "
-            f"is y[{i}]: {_short(interval)} in {ends[i]:.2f} s. They are clipped; those that "
+            f"is {name}[{i}]: {_short(interval)} in {ends[i]:.2f} s. They are clipped; those that "
             "start past it are left out. If that is many, check snippet_seconds or durations.",
             UserWarning,
             stacklevel=3,
@@ -200,8 +205,8 @@ def _entries(y: Any, n_videos: int | None, name: str = "y") -> list[Any]:
     """`y` as a list with one entry a video."""
     if y is None:
         raise ValueError(
-            f"{name} is None; pass one entry for each video: a label, a list of labels, or a "
-            "list of (start, end, label)."
+            f"This requires {name} to be passed, but the target {name} is None; pass one entry for "
+            "each video: a label, a list of labels, or a list of (start, end, label)."
         )
     if (
         isinstance(y, str | bytes | dict | set)
@@ -360,9 +365,8 @@ def _as_seconds(values: Any, where: str) -> np.ndarray:
 def _needs_intervals(what: str) -> str:
     return (
         f"{what}, but mAP needs the annotated intervals of each video: a list of "
-        "(start, end, label) with times in seconds. Where only labels are known, compare "
-        "predict_proba with them instead, for example by "
-        "sklearn.metrics.average_precision_score."
+        "(start, end, label) with times in seconds. Where only labels are known, "
+        "skdgam.model_selection.video_level_scorer compares them with predict_proba."
     )
 
 

@@ -14,11 +14,13 @@ from skdgam import _inference
 from skdgam._base import LocalizerMixin
 from skdgam._callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
 from skdgam._features import check_features
-from skdgam._training import Objective, Schedule, Training, train
+from skdgam._stages import Objective
+from skdgam._training import EarlyStopping, Schedule, Training, train
 from skdgam._validation import check_weak_labels
 from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.localization import Search, propose
 from skdgam.networks import DGAM
+from skdgam.sampling import balanced_parts
 
 __all__ = ["DGAMLocalizer"]
 
@@ -69,6 +71,14 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         Whether γ₁ takes part in the warm-up.
     refresh_every : int, default=1
         Epochs for which a draw of snippets and the warm-up factor are kept.
+    early_stopping : bool, default=False
+        Whether to hold videos out of training and to keep the weights that classify them best.
+        The criterion is the cross-entropy of their video-level probabilities and labels.
+    validation_fraction : float, default=0.1
+        Share of the videos that early stopping holds out, balanced over classes. The only video
+        of a class is not held out.
+    n_iter_no_change : int, default=50
+        Epochs without a lower loss on the held-out videos after which early stopping stops.
     warm_start : bool, default=False
         Whether ``fit`` goes on from where the last training stopped, for `max_epochs` more.
     localization : {"tcam", "attention"}, default="tcam"
@@ -120,8 +130,9 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         Epochs that were trained.
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``foreground``, ``background``, ``guide``,
-        ``reconstruction``, ``cvae_reconstruction``, ``cvae_kl``; the last three are nan if
-        `gamma1` is 0. ``pandas.DataFrame(model.history_)`` makes a frame of it.
+        ``reconstruction``, ``cvae_reconstruction``, ``cvae_kl``, and of early stopping
+        ``validation``; nan where there is none. ``pandas.DataFrame(model.history_)`` makes a
+        frame of it.
     weights_ : dict of ndarrays
         Of all networks, by name; NumPy arrays, so that a fitted model opens on any machine.
     training_state_ : dict
@@ -161,6 +172,9 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
         "warmup_gamma1": ["boolean"],
         "refresh_every": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "localization": [StrOptions({"tcam", "attention"})],
         "proposal_threshold": [Interval(Real, 0, 1, closed="left"), "array-like", None],
@@ -197,6 +211,9 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         warmup_epochs=50,
         warmup_gamma1=True,
         refresh_every=1,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=50,
         warm_start=False,
         localization="tcam",
         proposal_threshold=None,
@@ -229,6 +246,9 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         self.warmup_epochs = warmup_epochs
         self.warmup_gamma1 = warmup_gamma1
         self.refresh_every = refresh_every
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.localization = localization
         self.proposal_threshold = proposal_threshold
@@ -305,6 +325,11 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
             As for ``fit``; also if `y` holds a label that is none of the known ones, or
             `classes` are not those of the first call.
         """
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit cannot stop early, since it does not know when training ends; set "
+                "early_stopping=False."
+            )
         resumes = hasattr(self, "weights_")
         if resumes and classes is not None and set(classes) != set(self.classes_.tolist()):
             raise ValueError(
@@ -407,7 +432,15 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
             weights = _inference.to_arrays(network)
             return {"classes_": classes, "n_features_in_": videos.n_features, "weights_": weights}
 
-        history = train(training, videos, is_labelled, report and report(fitted))
+        early_stopping = None
+        if self.early_stopping:
+            held_out = self._held_out(is_labelled, seed)
+            early_stopping = EarlyStopping(
+                videos.part(held_out), is_labelled[held_out], self.n_iter_no_change
+            )
+            videos, is_labelled = videos.part(~held_out), is_labelled[~held_out]
+        report = report and report(fitted)
+        history = train(training, videos, is_labelled, report, early_stopping)
         if resumes:
             before = getattr(self, "history_", {})
             history = {k: np.concatenate([before.get(k, []), new]) for k, new in history.items()}
@@ -416,6 +449,20 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
             fitted(), history_=history, n_epochs_=training.epoch, training_state_=state
         )
         return self
+
+    def _held_out(self, is_labelled, seed):
+        """Mask of the videos that early stopping watches."""
+        shares = [self.validation_fraction, 1 - self.validation_fraction]
+        part = balanced_parts(is_labelled, shares, np.random.default_rng(seed))
+        is_only = (is_labelled & (is_labelled.sum(axis=0) == 1)).any(axis=1)
+        held_out = (part == 0) & ~is_only
+        if not held_out.any():
+            raise ValueError(
+                f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of "
+                f"{len(is_labelled)} videos without losing a class; raise it, or set "
+                "early_stopping=False."
+            )
+        return held_out
 
     def _check(self, X):
         """Check features against the fitted ones."""

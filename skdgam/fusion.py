@@ -247,7 +247,10 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
     @property
     def _named_localizers(self):
         """`streams` without columns, the form that scikit-learn's compositions work on."""
-        return [(name, localizer) for name, localizer, _ in self.streams]
+        try:
+            return [(name, localizer) for name, localizer, _ in self.streams]
+        except (TypeError, ValueError):  # malformed, which fit will say
+            return self.streams
 
     @_named_localizers.setter
     def _named_localizers(self, value):

@@ -1,8 +1,9 @@
-"""Which snippets of a video are used."""
+"""Which snippets of a video are used, and which videos of a data set."""
 
 import numpy as np
+import numpy.typing as npt
 
-__all__ = ["mirrored_window", "stratified_sample", "uniform_sample"]
+__all__ = ["balanced_parts", "mirrored_window", "stratified_sample", "uniform_sample"]
 
 
 def stratified_sample(n_available: int, n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,3 +85,58 @@ def mirrored_window(n: int, radius: int) -> np.ndarray:
     """
     padded = np.pad(np.arange(n), radius, mode="symmetric")
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
+
+
+def balanced_parts(
+    is_labelled: np.ndarray,
+    shares: npt.ArrayLike,
+    rng: np.random.Generator | None = None,
+    groups: npt.ArrayLike | None = None,
+) -> np.ndarray:
+    """Divide videos into parts that each hold their share of every class.
+
+    One by one, those with the rarest classes first, videos go to where they are missing most:
+    where the squares of what each part has of a class, relative to its share, grow least. That
+    counts for every class, for videos without a label, and for videos as such.
+
+    Parameters
+    ----------
+    is_labelled : ndarray of bool of shape (n_videos, n_classes)
+    shares : array-like of shape (n_parts,)
+        Of the videos, positive with a sum of 1.
+    rng : numpy.random.Generator, optional
+        Shuffles the videos first; without it the order given decides between equals.
+    groups : array-like of shape (n_videos,), optional
+        Videos of one group stay together.
+
+    Returns
+    -------
+    part : ndarray of int of shape (n_videos,), in [0, n_parts)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdgam.sampling import balanced_parts
+    >>> is_labelled = np.array([[1, 0], [1, 0], [1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
+    >>> balanced_parts(is_labelled, [0.5, 0.5])
+    array([0, 1, 0, 1, 0, 1])
+    """
+    shares = np.asarray(shares, dtype=np.float64)
+    everything = np.ones((len(is_labelled), 1))
+    is_empty = ~is_labelled.any(axis=1, keepdims=True)
+    counted = np.concatenate([is_labelled, is_empty, everything], axis=1)
+    groups = np.arange(len(counted)) if groups is None else np.asarray(groups)
+    _, group = np.unique(groups, return_inverse=True)
+    amount = np.zeros((group.max() + 1, counted.shape[1]))
+    np.add.at(amount, group, counted)
+    amount /= np.maximum(amount.sum(axis=0), 1)
+
+    order = np.arange(len(amount)) if rng is None else rng.permutation(len(amount))
+    order = order[np.argsort(-amount[order].max(axis=1), kind="stable")]
+    part = np.empty(len(amount), dtype=int)
+    filled = np.zeros((len(shares), amount.shape[1]))
+    for k in order:
+        growth = ((2 * filled + amount[k]) * amount[k]).sum(axis=1) / shares
+        part[k] = growth.argmin()
+        filled[part[k]] += amount[k]
+    return part[group]

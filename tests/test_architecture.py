@@ -15,7 +15,7 @@ PACKAGE = Path(skdgam.__file__).parent
 FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
     ["networks", "losses", "metrics", "datasets"],
-    ["localization", "_inference", "_training"],
+    ["localization", "_inference", "_stages", "_training"],
     ["_callbacks", "_base", "estimator", "fusion", "presets"],
     ["plotting"],
 ]

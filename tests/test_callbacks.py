@@ -56,6 +56,16 @@ def test_callbacks_get_a_model_that_predicts(data):
     assert recorder.scores[-1] == model.score(*data)
 
 
+def test_callbacks_hear_of_the_end_when_training_stops_early(data):
+    recorder = Recorder()
+    model = DGAMLocalizer(
+        max_epochs=300, early_stopping=True, n_iter_no_change=1, latent_dim=4, random_state=0
+    )
+    model.set_callbacks(recorder).fit(*data)
+    assert len(recorder.scores) == model.n_epochs_ < 300
+    assert recorder.events[-3:] == ["end epoch", "end fit", "teardown"]
+
+
 def test_a_callback_can_stop_the_training(data):
     recorder = Recorder(stop_after=2)
     model = make().set_callbacks(recorder).fit(*data)

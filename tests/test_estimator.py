@@ -311,7 +311,7 @@ def test_score_is_the_mean_of_map(data, fitted):
 
 
 def test_score_needs_intervals_and_names_what_does_without(data, fitted):
-    with pytest.raises(ValueError, match="needs the annotated intervals .*average_precision_score"):
+    with pytest.raises(ValueError, match="needs the annotated intervals .*video_level_scorer"):
         fitted.score(data[0], labels_of(data[1]))
 
 
@@ -430,6 +430,37 @@ def test_what_does_not_go_with_the_model_to_go_on_from(data, fitted, changes, ma
     with pytest.raises(ValueError, match=match):
         model.partial_fit(**arguments)
     assert same_weights(model, fitted)
+
+
+def test_early_stopping_holds_videos_out_and_stops(data):
+    X, y = data
+    model = quick(
+        early_stopping=True, max_epochs=300, n_iter_no_change=3, learning_rate=0.1, warmup_epochs=0
+    ).fit(X, y)
+    assert model.n_epochs_ < 300
+    assert model.history_["validation"].argmin() == model.n_epochs_ - 1 - 3
+
+
+def test_early_stopping_never_holds_out_the_only_video_of_a_class(data):
+    X, _ = data
+    labels = ["rare", *["often"] * 23]
+    for seed in range(5):
+        model = quick(early_stopping=True, validation_fraction=0.5, max_epochs=1)
+        held_out = model._held_out(np.array([[x == "often", x == "rare"] for x in labels]), seed)
+        assert not held_out[0]
+        assert 10 <= held_out.sum() <= 13
+    assert model.fit(X, labels).classes_.tolist() == ["often", "rare"]
+
+
+@pytest.mark.parametrize("labels", [["a"], ["a", "b", "c"]])
+def test_early_stopping_with_too_few_videos(data, labels):
+    with pytest.raises(ValueError, match="early_stopping cannot hold out .* of . videos without"):
+        quick(early_stopping=True).fit(data[0][: len(labels)], labels)
+
+
+def test_partial_fit_cannot_stop_early(data):
+    with pytest.raises(ValueError, match="partial_fit cannot stop early"):
+        quick(early_stopping=True).partial_fit(*data)
 
 
 def test_warm_start_refuses_labels_that_are_new(data, fitted):

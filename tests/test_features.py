@@ -76,6 +76,23 @@ def test_columns_are_those_of_one_stream():
     np.testing.assert_array_equal(second[0], [[1], [3], [5]])
 
 
+def test_a_part_keeps_the_numbers_of_the_videos_for_errors():
+    class Spoiling(Lazy):
+        def __getitem__(self, i):
+            video = super().__getitem__(i)
+            return video * np.nan if self.spoilt and i == 1 else video
+
+    lazy = Spoiling()
+    lazy.spoilt = False
+    part = check_features(lazy).part(np.array([False, True]))
+    assert len(part) == 1
+    assert part.lengths.tolist() == [len(VIDEOS[1])]
+    np.testing.assert_array_equal(part[0], VIDEOS[1])
+    lazy.spoilt = True
+    with pytest.raises(ValueError, match=r"X\[1\] is nan"):
+        part[0]
+
+
 def with_value(value):
     video = np.ones((4, 3))
     video[2, 1] = value

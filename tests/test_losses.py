@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from skdgam import _training, losses
+from skdgam import _stages, losses
 from skdgam.sampling import mirrored_window
 
 
@@ -48,8 +48,8 @@ def test_weights_count_as_repetitions():
 @pytest.mark.parametrize("n", [1, 2, 5, 30])
 def test_smoothing_is_that_of_scipy(n):
     values = np.random.default_rng(n).random((n, 3), dtype=np.float32)
-    neighbours = torch.tensor(mirrored_window(n, _training.SMOOTHING_RADIUS).tolist())
-    kernel = _training._smoothing_kernel(torch.device("cpu"))
+    neighbours = torch.tensor(mirrored_window(n, _stages.SMOOTHING_RADIUS).tolist())
+    kernel = _stages._smoothing_kernel(torch.device("cpu"))
     ours = losses.smooth(torch.from_numpy(values), neighbours, kernel)
     theirs = gaussian_filter1d(values, sigma=1, axis=0)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)

@@ -1,8 +1,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from skdgam.sampling import mirrored_window, stratified_sample, uniform_sample
+from skdgam.sampling import balanced_parts, mirrored_window, stratified_sample, uniform_sample
 
 counts = st.integers(1, 200)
 
@@ -39,3 +40,48 @@ def test_mirrored_window_is_that_of_scipy(n, radius):
     kernel = np.arange(2 * radius + 1.0)
     ours = values[mirrored_window(n, radius)] @ kernel
     np.testing.assert_allclose(ours, correlate1d(values, kernel, mode="reflect"))
+
+
+def label_sets():
+    return arrays(bool, st.tuples(st.integers(4, 40), st.integers(1, 5)))
+
+
+@given(is_labelled=label_sets(), n_parts=st.integers(2, 4), seed=st.integers(0, 9))
+def test_balanced_parts_hold_about_as_many_videos_each(is_labelled, n_parts, seed):
+    part = balanced_parts(is_labelled, [1 / n_parts] * n_parts, np.random.default_rng(seed))
+    sizes = np.bincount(part, minlength=n_parts)
+    assert sizes.sum() == len(is_labelled)
+    assert sizes.max() - sizes.min() <= 3
+
+
+@given(n_first=st.integers(3, 40), n_second=st.integers(3, 12), n_parts=st.integers(2, 3))
+def test_balanced_parts_of_single_labels_are_within_a_video_of_even(n_first, n_second, n_parts):
+    is_labelled = np.repeat(np.eye(2, dtype=bool), [n_first, n_second], axis=0)
+    part = balanced_parts(is_labelled, [1 / n_parts] * n_parts)
+    for of_class in is_labelled.T:
+        counts = np.bincount(part[of_class], minlength=n_parts)
+        assert counts.max() - counts.min() <= 1
+
+
+@given(
+    is_labelled=label_sets(), n_groups=st.integers(1, 6), n_parts=st.integers(2, 3), data=st.data()
+)
+def test_balanced_parts_keep_groups_together(is_labelled, n_groups, n_parts, data):
+    groups = data.draw(arrays(int, len(is_labelled), elements=st.integers(0, n_groups)))
+    part = balanced_parts(is_labelled, [1 / n_parts] * n_parts, groups=groups)
+    for group in np.unique(groups):
+        assert len(set(part[groups == group])) == 1
+
+
+def test_balanced_parts_follow_their_shares():
+    is_labelled = np.tile(np.eye(4, dtype=bool), (20, 1))
+    part = balanced_parts(is_labelled, [0.1, 0.9], np.random.default_rng(0))
+    for of_class in is_labelled.T:
+        assert np.bincount(part[of_class]).tolist() == [2, 18]
+
+
+def test_balanced_parts_are_shuffled_by_the_generator():
+    is_labelled = np.ones((20, 1), dtype=bool)
+    parts = [balanced_parts(is_labelled, [0.5, 0.5], np.random.default_rng(s)) for s in (0, 0, 1)]
+    np.testing.assert_array_equal(parts[0], parts[1])
+    assert (parts[0] != parts[2]).any()

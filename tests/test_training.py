@@ -1,4 +1,4 @@
-"""Equality with the released implementation, and properties of the training loop."""
+"""Properties of the training loop: schedules, history, resuming, early stopping."""
 
 import numpy as np
 import pytest
@@ -6,102 +6,9 @@ import torch
 
 from skdgam import _training
 from skdgam._features import check_features
-from skdgam._training import Objective, Schedule
+from skdgam._stages import Objective
+from skdgam._training import Schedule
 from skdgam.networks import DGAM
-
-RELEASED_NAMES = {
-    "att_head.fc1": "attention_head.0",
-    "att_head.fc2": "attention_head.2",
-    "clf_head.fc1": "classifier",
-    **{
-        f"cvae.c{part}.fc{i}": f"{part}.{layer}"
-        for part in ("encoder", "decoder")
-        for i, layer in enumerate(("first", "second", "third"), start=1)
-    },
-}
-
-
-def released_state(released, prefix):
-    """Weights of the released implementation under the names of our networks."""
-    state = {}
-    for name, value in released.weights(prefix).items():
-        layer, kind = name.rsplit(".", 1)
-        state[f"{RELEASED_NAMES[layer]}.{kind}"] = torch.from_numpy(value)
-    return state
-
-
-@pytest.fixture
-def step(released):
-    """A network and a batch just before the step, with the released objective."""
-    network = DGAM(24, 6)
-    network.load_state_dict(released_state(released, "step.before."))
-    batch = _training.make_batch(
-        list(released["step.x"]), 40, released["step.y"], torch.device("cpu")
-    )
-    return network, batch, Objective(pooling="released")
-
-
-def optimizer(parameters):
-    return torch.optim.Adam(parameters, lr=1e-3, betas=_training.ADAM_BETAS)
-
-
-def stage_b(network, batch, objective, released):
-    parameters = [*network.encoder.parameters(), *network.decoder.parameters()]
-    noise = torch.from_numpy(released["step.posterior_noise"]).flatten(0, 1)
-    loss, _ = _training.cvae_loss(network, batch, objective, noise)
-    scale = _training.CVAE_SCALE * float(released["step.warmup"])
-    _training._step(optimizer(parameters), parameters, scale * loss)
-    return loss
-
-
-def stage_a(network, batch, objective, released):
-    parameters = [*network.attention_head.parameters(), *network.classifier.parameters()]
-    noise = torch.from_numpy(released["step.prior_noise"]).flatten(0, 1)
-    gamma1 = objective.gamma1 * float(released["step.warmup"])
-    loss, terms = _training.attention_loss(network, batch, objective, gamma1, noise)
-    _training._step(optimizer(parameters), parameters, loss)
-    return loss, terms
-
-
-def test_attention_is_that_of_the_released_implementation(step, released):
-    network, batch, _ = step
-    attention = network.attention(batch.features).detach().numpy()
-    np.testing.assert_allclose(attention, released["step.attention"].ravel(), rtol=1e-5)
-
-
-def test_posterior_is_that_of_the_released_implementation(step, released):
-    network, batch, _ = step
-    mean, log_variance = network.encode(batch.features, network.attention(batch.features))
-    for ours, name in ((mean, "mean"), (log_variance, "log_variance")):
-        theirs = released[f"step.posterior_{name}"].reshape(-1, 128)
-        np.testing.assert_allclose(ours.detach(), theirs, atol=1e-6)
-
-
-def test_cvae_loss_is_that_of_the_released_implementation(step, released):
-    loss = stage_b(*step, released)
-    assert loss.item() == pytest.approx(float(released["step.loss_cvae"]), rel=1e-5)
-
-
-def test_attention_losses_are_those_of_the_released_implementation(step, released):
-    stage_b(*step, released)
-    loss, terms = stage_a(*step, released)
-    assert loss.item() == pytest.approx(float(released["step.loss_total"]), rel=1e-5)
-    for name, value in terms.items():
-        assert value.item() == pytest.approx(float(released[f"step.loss_{name}"]), rel=1e-5), name
-
-
-def test_one_step_of_each_stage_ends_at_the_released_weights(step, released):
-    network, batch, objective = step
-    stage_b(network, batch, objective, released)
-    stage_a(network, batch, objective, released)
-    state = network.state_dict()
-    before = released_state(released, "step.before.")
-    for name, after in released_state(released, "step.after.").items():
-        # The first step of Adam moves a weight by lr * g / (|g| + 1e-8): where the gradient is
-        # within rounding of 0 the move is any, so that a hundredth of the weights is spared.
-        off = np.abs((state[name] - after).numpy())
-        assert np.mean(off > 1e-6) <= 0.01, name
-        assert np.abs((state[name] - before[name]).numpy()).max() > 5e-4, name
 
 
 def make_schedule(**changes):
@@ -126,7 +33,7 @@ def videos():
 IS_LABELLED = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]], dtype=bool)
 
 
-def run(videos, objective=Objective(), after_epoch=lambda epoch, means: False, **changes):  # noqa: B008
+def run(videos, objective=Objective(), after_epoch=None, **changes):  # noqa: B008
     network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
     schedule = make_schedule(**changes)
     training = _training.Training(network, objective, schedule, 0)
@@ -153,7 +60,7 @@ def test_history_has_every_term_of_every_epoch(videos):
     _, history = run(videos)
     assert set(history) == {
         *("cvae_reconstruction", "cvae_kl"),
-        *("foreground", "background", "guide", "reconstruction"),
+        *("foreground", "background", "guide", "reconstruction", "validation"),
     }
     assert {len(values) for values in history.values()} == {4}
 
@@ -162,7 +69,8 @@ def test_without_gamma1_the_cvae_stays_as_it_was(videos):
     network, history = run(videos, Objective(gamma1=0.0))
     fresh, _ = run(videos, Objective(gamma1=0.0), max_epochs=0)
     is_nan = {name: bool(np.isnan(values).all()) for name, values in history.items()}
-    assert is_nan == {name: "reconstruction" in name or "cvae" in name for name in history}
+    trained = {"foreground", "background", "guide"}
+    assert is_nan == {name: name not in trained for name in history}
     for name, value in network.decoder.state_dict().items():
         assert torch.equal(value, fresh.decoder.state_dict()[name])
     assert not torch.equal(network.classifier.weight, fresh.classifier.weight)
@@ -174,8 +82,49 @@ def test_the_cvae_learns_to_reconstruct(videos):
 
 
 def test_training_stops_when_it_is_asked_to(videos):
-    _, history = run(videos, after_epoch=lambda epoch, means: epoch == 1)
+    _, history = run(videos, after_epoch=lambda epoch, means, last: epoch == 1)
     assert len(history["foreground"]) == 2
+
+
+def stop_early(videos, patience, **changes):
+    """Train on two videos and watch the three others; the labels of one of them are wrong."""
+    network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
+    training = _training.Training(network, Objective(), make_schedule(**changes), 0)
+    watched = np.array([False, False, True, True, True])
+    early_stopping = _training.EarlyStopping(videos.part(watched), IS_LABELLED[watched], patience)
+    rest = videos.part(~watched), IS_LABELLED[~watched]
+    history = _training.train(training, *rest, early_stopping=early_stopping)
+    return training, history["validation"], early_stopping
+
+
+def test_the_loss_on_held_out_videos_is_their_cross_entropy(videos):
+    training, loss, _ = stop_early(videos, patience=99, max_epochs=1)
+    expected = []
+    for video, labels in zip(list(videos)[2:], IS_LABELLED[2:], strict=True):
+        x = torch.tensor(video)
+        attention = training.network.attention(x)
+        pooled = attention @ x / attention.sum()
+        target = [*labels / max(labels.sum(), 1), 1 - labels.max()]
+        log = training.network.classifier(pooled).log_softmax(dim=0).detach()
+        expected.append(-float(log @ torch.tensor(target, dtype=torch.float32)))
+    assert loss == pytest.approx([np.mean(expected)], rel=1e-5)
+
+
+def test_early_stopping_stops_when_the_loss_has_not_fallen_for_so_many_epochs(videos):
+    _, loss, _ = stop_early(videos, patience=5, max_epochs=300)
+    assert len(loss) < 300
+    assert loss.argmin() == len(loss) - 1 - 5
+
+
+def test_early_stopping_keeps_the_training_of_the_least_loss(videos):
+    training, loss, early_stopping = stop_early(videos, patience=5, max_epochs=300)
+    assert early_stopping.watch(training) == loss.min()
+    until_then, *_ = stop_early(videos, patience=300, max_epochs=int(loss.argmin()) + 1)
+    for ours, theirs in zip(
+        training.network.parameters(), until_then.network.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    assert training.state()["rng"] == until_then.state()["rng"]
 
 
 def test_global_generators_are_not_touched(videos):
@@ -190,39 +139,6 @@ def test_global_generators_are_not_touched(videos):
 def test_divergence_is_reported_with_its_epoch(videos):
     with pytest.raises(FloatingPointError, match="diverged in epoch [0-9]+: .*Lower learning_rate"):
         run(videos, learning_rate=1e18, max_epochs=20)
-
-
-def test_a_short_video_weighs_as_much_as_a_long_one():
-    batch = _training.make_batch(
-        [np.ones((5, 2), dtype=np.float32), np.ones((20, 2), dtype=np.float32)],
-        20,
-        np.ones((2, 1), dtype=bool),
-        torch.device("cpu"),
-    )
-    assert batch.membership.sum(dim=1).tolist() == [20, 20]
-    assert batch.weights.tolist() == [4] * 5 + [1] * 20
-
-
-def test_neighbours_stay_in_their_video():
-    batch = _training.make_batch(
-        [np.ones((n, 2), dtype=np.float32) for n in (3, 9, 1)],
-        9,
-        np.ones((3, 1), dtype=bool),
-        torch.device("cpu"),
-    )
-    assert torch.equal(batch.video[batch.neighbours], batch.video[:, None].expand(-1, 9))
-
-
-def test_pooled_logits_are_the_logits_of_pooled_features():
-    network = DGAM(6, 2, generator=torch.Generator().manual_seed(0))
-    x = torch.randn(10, 6, generator=torch.Generator().manual_seed(1))
-    attention, membership = network.attention(x), torch.eye(2).repeat_interleave(5, dim=1)
-    foreground, background = _training.pooled_logits(
-        network.activation(x), attention, membership, network.classifier.bias, "paper"
-    )
-    for logits, weights in ((foreground, attention), (background, 1 - attention)):
-        pooled = membership * weights @ x / (membership * weights).sum(dim=1, keepdim=True)
-        torch.testing.assert_close(logits, network.classifier(pooled))
 
 
 def test_an_epoch_sees_every_video_but_those_of_the_last_short_batch(videos):

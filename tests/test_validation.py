@@ -97,7 +97,7 @@ def test_times_are_not_even_read_for_labels():
     [
         (["a"], ValueError, "y has 1 entries, but there are 2 videos"),
         (np.eye(3), ValueError, "y has 3 entries, but there are 2 videos"),
-        (None, ValueError, "y is None; pass one entry for each video"),
+        (None, ValueError, "requires y to be passed, but the target y is None; pass one entry"),
         ("ab", TypeError, "y is 'ab'; it must be a sequence"),
         (make_intervals([0, 1], [2, 3], "a"), TypeError, r"of a single video is wrapped as \[y\]"),
         (np.array("a"), TypeError, "y is array.*; it must be a sequence"),
@@ -142,7 +142,7 @@ def test_annotations_get_one_label_dtype():
     ("y", "match"),
     [
         ([["a"]], r"y\[0\] is \['a'\], but mAP needs the annotated intervals"),
-        ([{"a"}], "average_precision_score"),
+        ([{"a"}], "video_level_scorer"),
         (np.eye(2), "y is an indicator matrix, but mAP needs"),
         ([[(0, 1, "a"), (2.0, 2.0, "a")]], r"y\[0\]\[1\] is \(2.0, 2.0, 'a'\); .* end > start"),
         ([[], [(3, 1, "a")]], r"y\[1\]\[0\] is \(3.0, 1.0, 'a'\)"),
