@@ -16,11 +16,11 @@ FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
     ["networks", "losses", "metrics", "datasets"],
     ["localization", "_inference", "_stages", "_training"],
-    ["_callbacks", "_base", "estimator", "fusion", "presets"],
+    ["_callbacks", "_base", "estimator", "fusion", "presets", "model_selection", "preprocessing"],
     ["plotting"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
-WITHOUT_TORCH = [*FLOORS[0], "metrics", "datasets"]
+WITHOUT_TORCH = [*FLOORS[0], "metrics", "datasets", "model_selection", "preprocessing"]
 
 
 def modules():

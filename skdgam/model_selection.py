@@ -1,0 +1,194 @@
+"""Splits and scores that understand weak labels, for scikit-learn's searches."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.metrics import average_precision_score, make_scorer
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _num_samples
+
+from skdgam._validation import check_weak_labels
+from skdgam.metrics import mean_average_precision
+from skdgam.sampling import balanced_parts
+
+__all__ = ["WeakLabelKFold", "localization_scorer", "video_level_scorer"]
+
+
+class WeakLabelKFold(BaseCrossValidator):
+    """Folds of videos that each hold their share of every class.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Folds, at least 2.
+    shuffle : bool, default=True
+        Whether videos are shuffled first; without, their order decides between equals.
+    random_state : int, RandomState instance or None, default=None
+        Of the shuffling. An int gives the same folds at each call.
+
+    Warns
+    -----
+    UserWarning
+        If all videos of a class are in one fold, so that a model is tested on a class that it
+        was not trained on, which ``score`` refuses.
+
+    Examples
+    --------
+    Folds by person, with the labels in any form that ``fit`` takes:
+
+    >>> from skdgam.model_selection import WeakLabelKFold
+    >>> y = [["walk"], ["walk", "sit"], [], ["sit"], ["walk"], ["walk", "sit"], [], ["sit"]]
+    >>> person = [1, 1, 1, 1, 2, 2, 2, 2]
+    >>> cv = WeakLabelKFold(n_splits=2, random_state=0)
+    >>> for train, test in cv.split(y, y, groups=person):
+    ...     print(train, test)
+    [4 5 6 7] [0 1 2 3]
+    [0 1 2 3] [4 5 6 7]
+    """
+
+    # Groups that are passed are meant; no further request is needed.
+    __metadata_request__split = {"groups": True}
+
+    def __init__(self, n_splits=5, *, shuffle=True, random_state=None):
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def split(self, X, y, groups=None):
+        """Yield the indices of training and test videos of each fold.
+
+        Parameters
+        ----------
+        X : sequence of n videos
+            Anything with a length.
+        y : sequence of n entries, or indicator matrix of shape (n, n_classes)
+            As for ``DGAMLocalizer.fit``.
+        groups : array-like of shape (n,), optional
+            The videos of one group, such as a person, stay in one fold.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Ascending.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer videos or groups than folds, or `y` or `groups` are not of the
+            length of `X`.
+        """
+        n_videos = _num_samples(X)
+        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
+            raise ValueError(f"n_splits={self.n_splits!r}; it must be an integer of at least 2.")
+        if groups is not None and len(groups) != n_videos:
+            raise ValueError(f"groups has {len(groups)} entries, but there are {n_videos} videos.")
+        n_units, units = (n_videos, "videos") if groups is None else (len(set(groups)), "groups")
+        if n_units < self.n_splits:
+            raise ValueError(f"n_splits={self.n_splits}, but there are only {n_units} {units}.")
+        classes, is_labelled = check_weak_labels(y, n_videos)
+        rng = None
+        if self.shuffle:
+            rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        fold = balanced_parts(is_labelled, np.full(self.n_splits, 1 / self.n_splits), rng, groups)
+        missing = [classes[~is_labelled[fold != k].any(axis=0)] for k in range(self.n_splits)]
+        if any(map(len, missing)):
+            k = next(k for k, labels in enumerate(missing) if len(labels))
+            warnings.warn(
+                f"{sum(map(len, missing))} of {len(classes)} classes have all their {units} in one "
+                f"fold, such as {missing[k][0].item()!r} in fold {k}: a model is tested on what it "
+                "was not trained on, and its score fails. Use fewer folds, or leave them out.",
+                UserWarning,
+                stacklevel=2,
+            )
+        for k in range(self.n_splits):
+            yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Count the folds.
+
+        Parameters
+        ----------
+        X, y, groups : ignored
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
+
+
+def localization_scorer(tiou_thresholds=0.5):
+    """Make a scorer of localization: mAP, averaged over tIoU thresholds.
+
+    For ``scoring=`` of scikit-learn's searches; several of them go into a dict, for which
+    videos are searched only once. Annotations are taken as they are, as by
+    :func:`skdgam.metrics.mean_average_precision`, while ``score`` ends them with their videos.
+
+    Parameters
+    ----------
+    tiou_thresholds : float or sequence of float, in (0, 1], default=0.5
+
+    Returns
+    -------
+    scorer : callable (estimator, X, y) -> float in [0, 1]
+        `y` holds the intervals of each video. Where it holds labels, give the intervals by
+        metadata routing: ``scorer.set_score_request(intervals=True)``.
+
+    Examples
+    --------
+    >>> from skdgam.model_selection import localization_scorer
+    >>> scoring = {f"mAP@{t}": localization_scorer(t) for t in (0.3, 0.5, 0.7)}
+    """
+    return make_scorer(_mean_map, tiou_thresholds=tiou_thresholds)
+
+
+def _mean_map(y_true, y_pred, tiou_thresholds, intervals=None):
+    y_true = y_true if intervals is None else intervals
+    return float(mean_average_precision(y_true, y_pred, tiou_thresholds).mean())
+
+
+def video_level_scorer(estimator, X, y):
+    """Score the classes of videos as a whole, for which labels without times suffice.
+
+    For each class, videos are ranked by ``predict_proba``; returned is the mean over classes of
+    the average precision. It is for ``scoring=`` of scikit-learn's searches where no interval
+    is known.
+
+    Parameters
+    ----------
+    estimator : localizer, or Pipeline that ends in one
+        Fitted.
+    X : sequence of n arrays of shape (n_snippets_i, n_features)
+    y : sequence of n entries, or indicator matrix of shape (n, n_classes)
+        As for ``DGAMLocalizer.fit``.
+
+    Returns
+    -------
+    score : float, in [0, 1]
+        Over the classes that occur in `y`.
+
+    Raises
+    ------
+    ValueError
+        If `y` holds a label that the model was not fitted on, or none at all.
+
+    Examples
+    --------
+    >>> from skdgam import DGAMLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> from skdgam.model_selection import video_level_scorer
+    >>> from sklearn.model_selection import cross_val_score
+    >>> X, y = make_untrimmed(n_videos=20, n_classes=2, random_state=0)
+    >>> labels = [set(video["label"]) for video in y]
+    >>> model = DGAMLocalizer(max_epochs=5, random_state=0)
+    >>> cross_val_score(model, X, labels, scoring=video_level_scorer, cv=2).shape
+    (2,)
+    """
+    _, is_labelled = check_weak_labels(y, len(X), estimator.classes_)
+    occurs = is_labelled.any(axis=0)
+    if not occurs.any():
+        raise ValueError("y has no label for any video, so that there is no class to score.")
+    probability = estimator.predict_proba(X)
+    return float(average_precision_score(is_labelled[:, occurs], probability[:, occurs]))

@@ -1,0 +1,219 @@
+"""Folds that are balanced over classes, and scorers."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.base import BaseEstimator
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skdgam import DGAMLocalizer, MultiStreamLocalizer
+from skdgam.datasets import make_untrimmed
+from skdgam.metrics import mean_average_precision
+from skdgam.model_selection import WeakLabelKFold, localization_scorer, video_level_scorer
+
+SORTED = ["run"] * 12 + ["jump"] * 8 + [[]] * 6
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(n_videos=18, n_classes=2, n_features=(5, 4), random_state=0)
+
+
+def labels_of(y):
+    return [sorted(set(video["label"].tolist())) for video in y]
+
+
+def make(**params):
+    return DGAMLocalizer(max_epochs=5, latent_dim=4, learning_rate=1e-2, random_state=0, **params)
+
+
+# --- folds ---
+
+
+def folds(cv, y, groups=None):
+    return [test.tolist() for _, test in cv.split(np.zeros(len(y)), y, groups)]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_fold_of_a_sorted_list_has_its_share_of_each_class(shuffle):
+    random_state = 0 if shuffle else None
+    cv = WeakLabelKFold(4, shuffle=shuffle, random_state=random_state)
+    for test in folds(cv, SORTED):
+        shown = [str(SORTED[i]) for i in test]
+        assert shown.count("run") == 3
+        assert shown.count("jump") == 2
+        assert shown.count("[]") in (1, 2)
+
+
+def test_folds_part_the_videos():
+    splits = list(WeakLabelKFold(5, random_state=0).split(SORTED, SORTED))
+    assert len(splits) == WeakLabelKFold(5).get_n_splits() == 5
+    assert sorted(np.concatenate([test for _, test in splits])) == list(range(len(SORTED)))
+    for train, test in splits:
+        assert sorted([*train, *test]) == list(range(len(SORTED)))
+
+
+def test_groups_stay_in_one_fold():
+    groups = np.arange(len(SORTED)) % 7
+    for test in folds(WeakLabelKFold(3, random_state=0), SORTED, groups):
+        inside = set(groups[test])
+        assert all(i in test for i in range(len(SORTED)) if groups[i] in inside)
+
+
+def test_folds_are_reproducible_and_shuffled():
+    first, again = (folds(WeakLabelKFold(3, random_state=0), SORTED) for _ in range(2))
+    assert first == again
+    assert first != folds(WeakLabelKFold(3, random_state=1), SORTED)
+
+
+def test_labels_in_every_form_give_the_same_folds(data):
+    _, y = data
+    indicator = np.array([np.isin(["action 0", "action 1"], video["label"]) for video in y])
+    forms = [
+        folds(WeakLabelKFold(3, random_state=0), form) for form in (y, labels_of(y), indicator)
+    ]
+    assert forms[0] == forms[1] == forms[2]
+
+
+def test_a_class_in_a_single_fold_is_warned_of():
+    with pytest.warns(UserWarning, match="1 of 2 classes .* all their videos .* 'rare' in fold"):
+        folds(WeakLabelKFold(2, random_state=0), ["rare", *["often"] * 5])
+
+
+@pytest.mark.parametrize(
+    ("cv", "y", "groups", "match"),
+    [
+        (WeakLabelKFold(1), SORTED, None, "n_splits=1; it must be an integer of at least 2"),
+        (WeakLabelKFold(2.5), SORTED, None, "n_splits=2.5; it must be an integer"),
+        (WeakLabelKFold(4), ["run"] * 3, None, "n_splits=4, but there are only 3 videos"),
+        (WeakLabelKFold(3), ["run"] * 4, [1, 1, 2, 2], "n_splits=3, but there are only 2 groups"),
+        (WeakLabelKFold(2), ["run"] * 4, [1, 2], "groups has 2 entries, but there are 4 videos"),
+    ],
+)
+def test_bad_splits(cv, y, groups, match):
+    with pytest.raises(ValueError, match=match):
+        folds(cv, y, groups)
+
+
+def test_labels_of_another_number_of_videos():
+    with pytest.raises(ValueError, match="y has 26 entries, but there are 4 videos"):
+        next(WeakLabelKFold(2).split(np.zeros(4), SORTED))
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_groups_reach_the_splitter_of_a_search(data, routing):
+    X, y = data
+    groups = np.arange(len(X)) % 3
+    with config_context(enable_metadata_routing=routing):
+        search = GridSearchCV(make(), {"alpha": [0.03]}, cv=WeakLabelKFold(3), scoring=held_out)
+        search.fit(X, y, groups=groups)
+    assert [search.cv_results_[f"split{k}_test_score"][0] for k in range(3)] == [6, 6, 6]
+
+
+def held_out(estimator, X, y):
+    return len(X)
+
+
+# --- scorers ---
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return make().fit(*data)
+
+
+def test_localization_scorer_is_the_mean_of_map_over_thresholds(data, fitted):
+    X, y = data
+    thresholds = [0.1, 0.3]
+    expected = mean_average_precision(y, fitted.predict(X), thresholds).mean()
+    assert localization_scorer(thresholds)(fitted, X, y) == pytest.approx(expected)
+
+
+def test_localization_scorer_takes_intervals_by_metadata_routing(data):
+    X, y = data
+    cv = WeakLabelKFold(3, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        scorer = localization_scorer(0.1).set_score_request(intervals=True)
+        routed = cross_validate(
+            make(), X, labels_of(y), cv=cv, scoring=scorer, params={"intervals": y}
+        )
+    direct = cross_validate(make(), X, y, cv=cv, scoring=localization_scorer(0.1))
+    np.testing.assert_array_equal(routed["test_score"], direct["test_score"])
+
+
+def test_video_level_scorer_is_macro_average_precision(data, fitted):
+    X, y = data
+    indicator = np.array([np.isin(fitted.classes_, video["label"]) for video in y])
+    per_class = [
+        average_precision_score(column, probability)
+        for column, probability in zip(indicator.T, fitted.predict_proba(X).T, strict=True)
+    ]
+    for form in (y, labels_of(y)):
+        assert video_level_scorer(fitted, X, form) == pytest.approx(np.mean(per_class))
+
+
+def test_video_level_scorer_leaves_classes_out_that_do_not_occur(data, fitted):
+    X, _ = data
+    labels = ["action 1", [], "action 1", []]
+    expected = average_precision_score([1, 0, 1, 0], fitted.predict_proba(X[:4])[:, 1])
+    assert video_level_scorer(fitted, X[:4], labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (["swim", []], r"y\[0\] has the label 'swim', but the model knows nothing but 'action 0'"),
+        ([[], []], "y has no label for any video, so that there is no class to score"),
+    ],
+)
+def test_video_level_scorer_refuses(data, fitted, y, match):
+    with pytest.raises(ValueError, match=match):
+        video_level_scorer(fitted, data[0][:2], y)
+
+
+def test_several_scorers_in_one_search_of_pipelines_in_processes(data):
+    X, y = data
+    scoring = {"mAP@0.1": localization_scorer(0.1), "video": video_level_scorer}
+    pipeline = make_pipeline(FunctionTransformer(), make())
+    grid = {"dgamlocalizer__alpha": [0.01, 0.1]}
+    cv = WeakLabelKFold(2, random_state=0)
+    search = GridSearchCV(pipeline, grid, cv=cv, scoring=scoring, refit="video", n_jobs=2)
+    search.fit(X, y)
+    assert search.cv_results_["mean_test_mAP@0.1"].shape == (2,)
+    assert search.best_score_ == search.cv_results_["mean_test_video"].max()
+
+
+def test_scorers_take_several_streams(data):
+    X, y = data
+    streams = [("rgb", make(), slice(0, 5)), ("flow", make(), slice(5, 9))]
+    model = MultiStreamLocalizer(streams).fit(X, y)
+    assert 0 <= localization_scorer()(model, X, y) <= 1
+    assert 0 <= video_level_scorer(model, X, y) <= 1
+
+
+def test_scorers_pickle(data, fitted):
+    for scorer in (localization_scorer(0.3), video_level_scorer):
+        copied = pickle.loads(pickle.dumps(scorer))
+        assert copied(fitted, *data) == scorer(fitted, *data)
+
+
+def test_videos_are_searched_once_for_several_thresholds(data):
+    class Counting(BaseEstimator):
+        n_calls = 0
+
+        def predict(self, X):
+            Counting.n_calls += 1
+            return fitted_once.predict(X)
+
+        def fit(self, X, y):
+            return self
+
+    fitted_once = make().fit(*data)
+    scoring = {str(t): localization_scorer(t) for t in (0.1, 0.3, 0.5)}
+    cross_validate(Counting(), *data, cv=2, scoring=scoring)
+    assert Counting.n_calls == 2
