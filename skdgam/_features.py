@@ -5,12 +5,12 @@ would be right. Nothing passed in is changed.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Videos", "check_features"]
+__all__ = ["Videos", "check_features", "grouped"]
 
 
 class Videos:
@@ -24,6 +24,8 @@ class Videos:
     n_features : int
     lengths : ndarray of int of shape (n_videos,)
         Snippets of each video.
+    in_memory : bool
+        False for a lazy sequence.
     """
 
     def __init__(self, source: Any, n_features: int | None = None):
@@ -33,8 +35,8 @@ class Videos:
         self._like = "X[0] has" if n_features is None else "the model was fitted with"
         self._n_columns = _snippets(source[0], 0).shape[1] if n_features is None else n_features
         self.n_features = self._n_columns
-        self._in_memory = isinstance(source, list | tuple | np.ndarray)
-        if self._in_memory:
+        self.in_memory = isinstance(source, list | tuple | np.ndarray)
+        if self.in_memory:
             self._source = [self._checked(i) for i in range(len(source))]
         self.lengths = np.array([len(video) for video in self])
 
@@ -43,7 +45,7 @@ class Videos:
 
     def __getitem__(self, i: int) -> np.ndarray:
         i = self._videos[i]
-        video = self._source[i] if self._in_memory else self._checked(i)
+        video = self._source[i] if self.in_memory else self._checked(i)
         return video[:, self._columns]
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -56,8 +58,8 @@ class Videos:
         view.n_features = len(np.arange(self._n_columns)[columns])
         return view
 
-    def part(self, chosen: np.ndarray) -> "Videos":
-        """Show some of the videos only, by their indices or a mask."""
+    def part(self, chosen: Any) -> "Videos":
+        """Show some of the videos only: indices, a mask or a slice."""
         view = copy.copy(self)
         view._videos, view.lengths = self._videos[chosen], self.lengths[chosen]
         return view
@@ -122,6 +124,20 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
     if hasattr(X, "iloc"):  # a pandas Series of arrays
         X = X.to_numpy()
     return Videos(X, n_features)
+
+
+def grouped(videos: Iterable[np.ndarray], n_rows: int) -> Iterator[list[np.ndarray]]:
+    """Yield neighbouring videos with at most `n_rows` snippets in all; a longer one is alone."""
+    group: list[np.ndarray] = []
+    n_grouped = 0
+    for video in videos:
+        if group and n_grouped + len(video) > n_rows:
+            yield group
+            group, n_grouped = [], 0
+        group.append(video)
+        n_grouped += len(video)
+    if group:
+        yield group
 
 
 def _snippets(video: Any, i: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skdgam._features import Videos
+from skdgam._features import Videos, grouped
 from skdgam.localization import Activation
 from skdgam.networks import DGAM
 from skdgam.sampling import uniform_sample
@@ -64,7 +64,7 @@ def map_snippets(
     Short videos go through the networks together, long ones in parts.
     """
     device = next(network.parameters()).device
-    for group in _groups(videos):
+    for group in grouped(videos, ROWS_AT_ONCE):
         rows = group[0] if len(group) == 1 else np.concatenate(group)
         parts = []
         for first in range(0, len(rows), ROWS_AT_ONCE):
@@ -93,17 +93,3 @@ def activations(network: DGAM, videos: Videos, n_used: np.ndarray) -> Iterator[A
         probability = np.exp(logits - logits.max())
         probability /= probability.sum()
         yield Activation(attention, tcam[:, :-1], bias[:-1], probability[:-1])
-
-
-def _groups(videos: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Neighbouring videos with about ROWS_AT_ONCE snippets in all; a longer one is alone."""
-    group: list[np.ndarray] = []
-    n_rows = 0
-    for video in videos:
-        if group and n_rows + len(video) > ROWS_AT_ONCE:
-            yield group
-            group, n_rows = [], 0
-        group.append(video)
-        n_rows += len(video)
-    if group:
-        yield group

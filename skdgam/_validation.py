@@ -5,6 +5,7 @@ would be right. Nothing passed in is changed.
 """
 
 import warnings
+from collections.abc import Iterable
 from numbers import Number
 from typing import Any
 
@@ -24,7 +25,7 @@ __all__ = [
 
 
 def check_weak_labels(
-    y: Any, n_videos: int, classes: npt.ArrayLike | None = None
+    y: Any, n_videos: int, classes: Iterable[Any] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reduce whatever `y` says to the set of labels of each video.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdgam._features import check_features
+from skdgam._features import check_features, grouped
 
 VIDEOS = [np.arange(6.0).reshape(3, 2), np.ones((2, 2))]
 
@@ -135,3 +135,9 @@ def test_features_refused(X, error, match):
 def test_features_of_another_extractor_than_in_fit():
     with pytest.raises(ValueError, match=r"X\[0\] has 2 features, but the model was fitted with 5"):
         check_features(VIDEOS, n_features=5)
+
+
+def test_videos_are_grouped_in_order_and_long_ones_are_alone():
+    videos = [np.zeros((n, 1)) for n in (2, 3, 9, 1, 4, 1)]
+    groups = [[len(video) for video in group] for group in grouped(videos, n_rows=5)]
+    assert groups == [[2, 3], [9], [1, 4], [1]]
