@@ -9,6 +9,7 @@ __version__ = "0.1.0.dev0"
 _PUBLIC = {
     "DGAMLocalizer": "skdgam.estimator",
     "MultiStreamLocalizer": "skdgam.fusion",
+    "load": "skdgam.fusion",
 }
 __all__ = [*_PUBLIC]
 

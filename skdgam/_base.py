@@ -3,11 +3,13 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skdgam import metrics
+from skdgam import io, metrics
 from skdgam._features import check_features
 from skdgam._validation import check_annotations, check_durations, check_known, clip_to_videos
 
 __all__ = ["LocalizerMixin"]
+
+STATE_VERSION = 1  # of pickled localizers
 
 
 class LocalizerMixin:
@@ -115,6 +117,41 @@ class LocalizerMixin:
         return float(
             metrics.mean_average_precision(annotations, detections, self.tiou_thresholds).mean()
         )
+
+    def save(self, path):
+        """Write the fitted localizer to a file for sharing, for :func:`skdgam.load`.
+
+        It holds weights, labels and parameters, and nothing that opening it would execute. What
+        only further training needs is left out; to keep that too, use ``joblib.dump``.
+
+        Parameters
+        ----------
+        path : path
+            A file that is there is replaced.
+
+        Raises
+        ------
+        ImportError
+            Without safetensors: ``pip install "skdgam[share]"``.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        description, arrays = self._describe()
+        io.write_model(path, {"class": type(self).__name__} | description, arrays)
+
+    def __getstate__(self):
+        return super().__getstate__() | {"_state_version": STATE_VERSION}
+
+    def __setstate__(self, state):
+        version = state.get("_state_version")
+        if version != STATE_VERSION:
+            raise ValueError(
+                f"This {type(self).__name__} was pickled with states of version {version}, and "
+                f"this skdgam reads version {STATE_VERSION}. Load it with the skdgam that wrote "
+                "it, and save(path) it there: such files stay readable."
+            )
+        super().__setstate__({k: v for k, v in state.items() if k != "_state_version"})
 
     def _predict(self, videos, durations):
         detections = np.empty(len(videos), dtype=object)

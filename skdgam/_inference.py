@@ -14,6 +14,7 @@ from skdgam.sampling import uniform_sample
 
 # Snippets that go through the networks at once: what bounds the memory of inference.
 ROWS_AT_ONCE = 16_384
+CVAE = ("encoder.", "decoder.")  # how the names of its weights begin
 
 
 def resolve_device(device: str, fallback: bool = False) -> torch.device:
@@ -49,10 +50,15 @@ def to_arrays(network: DGAM) -> dict[str, np.ndarray]:
 def from_arrays(weights: dict[str, np.ndarray], device: torch.device) -> DGAM:
     """Build the network that has these weights."""
     n_outputs, n_features = weights["classifier.weight"].shape
-    latent_dim = weights["encoder.third.bias"].size // 2
+    generative = "encoder.third.bias" in weights  # a released checkpoint has no CVAE
+    latent_dim = weights["encoder.third.bias"].size // 2 if generative else 1
     network = DGAM(n_features, n_outputs - 1, latent_dim)
     # torch.tensor copies: arrays that were loaded as memory maps are not writable.
-    network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    state = {name: torch.tensor(value) for name, value in weights.items()}
+    if not generative:  # its layers stay without values
+        cvae = {n: v for n, v in network.state_dict().items() if n.startswith(CVAE)}
+        state = cvae | state
+    network.load_state_dict(state)
     return network.to(device)
 
 

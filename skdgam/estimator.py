@@ -8,24 +8,22 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from skdgam import _inference
-from skdgam._base import LocalizerMixin
 from skdgam._callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
 from skdgam._features import check_features
+from skdgam._fitted import FittedMixin
 from skdgam._stages import Objective
 from skdgam._training import EarlyStopping, Schedule, Training, train
 from skdgam._validation import check_weak_labels
-from skdgam.intervals import make_intervals, non_maximum_suppression
-from skdgam.localization import Search, propose
+from skdgam.localization import Search
 from skdgam.networks import DGAM
 from skdgam.sampling import balanced_parts
 
 __all__ = ["DGAMLocalizer"]
 
 
-class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
+class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
     r"""Weakly-supervised temporal action localization by generative attention modeling.
 
     Learns from videos whose labels are known as a whole when each action happens. An
@@ -338,80 +336,6 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
         schedule = replace(self._settings(Schedule), max_epochs=1)
         return self._train(X, y, classes, resumes, schedule)
 
-    def predict_proba(self, X):
-        """Probability that each action occurs in each video.
-
-        The classifier's softmax on the attention-pooled feature; what is missing to 1 is the
-        probability of background.
-
-        Parameters
-        ----------
-        X : sequence of n arrays of shape (n_snippets_i, n_features)
-
-        Returns
-        -------
-        probability : ndarray of shape (n, n_classes), in [0, 1]
-            Columns as in ``classes_``.
-        """
-        activations = self._activations(self._check(X))
-        return np.stack([activation.probability for activation in activations])
-
-    def attention(self, X):
-        """Attention λ of every snippet: how much it takes part in an action, of any class.
-
-        Parameters
-        ----------
-        X : sequence of n arrays of shape (n_snippets_i, n_features)
-
-        Returns
-        -------
-        attention : list of n ndarrays of shape (n_snippets_i,), in [0, 1]
-        """
-        return self._of_snippets(X, DGAM.attention)
-
-    def class_activation(self, X):
-        """T-CAM of every snippet: the softmax of w·x over classes and background, Eq. 13.
-
-        Not smoothed, and without the classifier's bias.
-
-        Parameters
-        ----------
-        X : sequence of n arrays of shape (n_snippets_i, n_features)
-
-        Returns
-        -------
-        tcam : list of n ndarrays of shape (n_snippets_i, n_classes), in [0, 1]
-            Columns as in ``classes_``; what is missing to 1 is background.
-        """
-
-        def tcam(network, x):
-            return network.activation(x).softmax(dim=-1)[:, :-1]
-
-        return self._of_snippets(X, tcam)
-
-    def reconstruction_error(self, X):
-        """Error of reconstructing every snippet from nothing but its attention, Eq. 12.
-
-        Decoded is the mean of the latent prior. Where the error is high, a snippet does not
-        look as others of its attention do.
-
-        Parameters
-        ----------
-        X : sequence of n arrays of shape (n_snippets_i, n_features)
-
-        Returns
-        -------
-        error : list of n ndarrays of shape (n_snippets_i,), not negative
-            Squared, averaged over features.
-        """
-
-        def error(network, x):
-            attention = network.attention(x)
-            z = (self.r * attention)[:, None].expand(-1, network.latent_dim)
-            return (network.decode(z, attention) - x).square().mean(dim=-1)
-
-        return self._of_snippets(X, error)
-
     def _train(self, X, y, classes, resumes, schedule, report=None):
         """Train from the start, or from where the last training stopped."""
         self._settings(Search)  # better refused now than after the training
@@ -463,56 +387,3 @@ class DGAMLocalizer(LocalizerMixin, CallbackSupportMixin, BaseEstimator):
                 "early_stopping=False."
             )
         return held_out
-
-    def _check(self, X):
-        """Check features against the fitted ones."""
-        check_is_fitted(self)
-        return check_features(X, self.n_features_in_)
-
-    def _settings(self, kind):
-        """Gather the parameters that a part of the computation depends on."""
-        return kind(**{name: getattr(self, name) for name in kind.__dataclass_fields__})
-
-    def _network(self):
-        device = _inference.resolve_device(self.device, fallback=True)
-        return _inference.from_arrays(self.weights_, device)
-
-    def _of_snippets(self, X, function):
-        """Evaluate function(network, x) for all snippets, an array for each video."""
-        videos = self._check(X)
-        return list(_inference.map_snippets(function, self._network(), videos))
-
-    def _activations(self, videos):
-        """Yield what the networks say of each video, on the snippets used for localization."""
-        self._validate_params()  # those of localization may have been set since fit
-        n_used = self._settings(Search).n_used(videos.lengths)
-        return _inference.activations(self._network(), videos, n_used)
-
-    def _propose(self, activation, n_snippets, duration=None, others=()):
-        """Proposals of one video, in seconds."""
-        proposals = propose(activation, self._settings(Search), others)
-        hop, offset = self.snippet_seconds, self.snippet_offset
-        if duration is not None:
-            hop, offset = duration / n_snippets, 0.0
-        scale = hop * n_snippets / len(activation.attention)
-        return make_intervals(
-            offset + scale * proposals["start"],
-            offset + scale * proposals["end"],
-            self.classes_[proposals["label"]],
-            proposals["score"],
-        )
-
-    def _detect(self, videos, durations):
-        """Yield the detections of each video, best first."""
-        for i, activation in enumerate(self._activations(videos)):
-            duration = None if durations is None else durations[i]
-            proposals = self._propose(activation, videos.lengths[i], duration)
-            yield non_maximum_suppression(proposals, self.nms_threshold)
-
-    def _ends(self, videos, durations):
-        """Where each video ends; a last snippet that was cut short has no features."""
-        if durations is not None:
-            return durations
-        # The last window ends by the offset later than the time that its snippet stands for.
-        last = self.snippet_offset + max(self.snippet_offset, 0.0)
-        return (videos.lengths + 1) * self.snippet_seconds + last

@@ -10,8 +10,9 @@ from skdgam._callbacks import CallbackSupportMixin, Subtasks, with_callbacks
 from skdgam._features import check_features
 from skdgam.estimator import DGAMLocalizer
 from skdgam.intervals import non_maximum_suppression
+from skdgam.io import read_model
 
-__all__ = ["MultiStreamLocalizer"]
+__all__ = ["MultiStreamLocalizer", "load"]
 
 
 class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseComposition):
@@ -126,6 +127,41 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                 localizers[name].fit(videos.columns(columns), y)
         tasks.end()
         return self._set_fitted(localizers, videos.n_features)
+
+    def _describe(self):
+        """Describe a fitted localizer by a dict that JSON can hold, and arrays."""
+        params = {name: getattr(self, name) for name in ("nms_threshold", "tiou_thresholds")}
+        description = {"params": params, "streams": [], "n_features": self.n_features_in_}
+        arrays = {}
+        for name, localizer, columns in self.streams:
+            fitted, of_stream = self.localizers_[name]._describe()
+            is_slice = isinstance(columns, slice)
+            description["streams"].append(
+                {
+                    "name": name,
+                    "params": localizer._plain_params(),
+                    "slice": [columns.start, columns.stop, columns.step] if is_slice else None,
+                    "columns": None if is_slice else list(columns),
+                    "fitted": fitted,
+                }
+            )
+            arrays |= {f"{name}.{key}": array for key, array in of_stream.items()}
+        return description, arrays
+
+    @classmethod
+    def _from_description(cls, description, arrays):
+        """Rebuild what ``_describe`` has described; whatever is wrong with it is an error."""
+        streams, localizers = [], {}
+        for stream in description["streams"]:
+            name = stream["name"]
+            columns = slice(*stream["slice"]) if stream["slice"] else stream["columns"]
+            streams.append((name, DGAMLocalizer(**stream["params"]), columns))
+            prefix = f"{name}."
+            of_stream = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+            localizers[name] = DGAMLocalizer._from_description(stream["fitted"], of_stream)
+        model = cls(streams, **description["params"])
+        model._validate_params()
+        return model._set_fitted(localizers, description["n_features"])
 
     def predict_proba(self, X):
         """Probability that each action occurs in each video: the mean over the streams.
@@ -285,6 +321,54 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         self : MultiStreamLocalizer
         """
         return self._set_params("_named_localizers", **params)
+
+
+def load(path):
+    """Read a localizer that ``save`` has written.
+
+    The file holds arrays and JSON, and opening it executes nothing of it: files of strangers
+    are safe.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    localizer : DGAMLocalizer or MultiStreamLocalizer
+        Fitted. Sequences among its parameters are lists; a `random_state` that was a generator
+        is None.
+
+    Raises
+    ------
+    ImportError
+        Without safetensors: ``pip install "skdgam[share]"``.
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no such file, is damaged, or was written by a newer skdgam.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skdgam
+    >>> from skdgam.datasets import make_untrimmed
+    >>> X, y = make_untrimmed(n_videos=8, n_classes=2, random_state=0)
+    >>> model = skdgam.DGAMLocalizer(max_epochs=2, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(Path(folder) / "model.skdgam")
+    ...     skdgam.load(Path(folder) / "model.skdgam")
+    DGAMLocalizer(max_epochs=2, random_state=0)
+    """
+    description, arrays = read_model(path)
+    localizers = {cls.__name__: cls for cls in (DGAMLocalizer, MultiStreamLocalizer)}
+    try:
+        return localizers[description["class"]]._from_description(description, arrays)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # torch's have many lines
+        message = f"{path} is no model file of skdgam, or is damaged: {reason}"
+        raise ValueError(message) from error
 
 
 def _n_columns(name, columns, n_features):

@@ -14,13 +14,22 @@ PACKAGE = Path(skdgam.__file__).parent
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
-    ["networks", "losses", "metrics", "datasets"],
+    ["networks", "losses", "metrics", "io", "datasets"],
     ["localization", "_inference", "_stages", "_training"],
-    ["_callbacks", "_base", "estimator", "fusion", "presets", "model_selection", "preprocessing"],
+    [
+        "_callbacks",
+        "_base",
+        "_fitted",
+        "estimator",
+        "fusion",
+        "presets",
+        "model_selection",
+        "preprocessing",
+    ],
     ["plotting"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
-WITHOUT_TORCH = [*FLOORS[0], "metrics", "datasets", "model_selection", "preprocessing"]
+WITHOUT_TORCH = [*FLOORS[0], "metrics", "io", "datasets", "model_selection", "preprocessing"]
 
 
 def modules():

@@ -475,6 +475,56 @@ def test_weights_that_burst_in_the_last_step_are_reported(data):
         quick(learning_rate=1e39, max_epochs=1, gamma1=0.0, batch_size=24).fit(*data)
 
 
+# --- checkpoints of the released implementation ---
+
+
+@pytest.fixture
+def released_checkpoint(fitted, tmp_path):
+    """The heads of the fitted localizer as the released implementation would keep them."""
+    names = {"att_head.fc1": "attention_head.0", "att_head.fc2": "attention_head.2"}
+    names["clf_head.fc1"] = "classifier"
+    state = {
+        f"{theirs}.{kind}": torch.from_numpy(fitted.weights_[f"{ours}.{kind}"])
+        for theirs, ours in names.items()
+        for kind in ("weight", "bias")
+    }
+    torch.save(state, tmp_path / "rgb.pth")
+    return tmp_path / "rgb.pth"
+
+
+def test_a_released_checkpoint_localizes(data, fitted, released_checkpoint):
+    model = DGAMLocalizer.from_released(released_checkpoint, fitted.classes_, eta=0.2)
+    expected = copy.deepcopy(fitted).set_params(eta=0.2)
+    for ours, theirs in zip(model.predict(data[0]), expected.predict(data[0]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_classes_of_a_released_checkpoint_stand_in_the_order_of_its_outputs(
+    data, fitted, released_checkpoint
+):
+    model = DGAMLocalizer.from_released(released_checkpoint, ["run", "jump", "swim"])
+    assert model.classes_.tolist() == ["jump", "run", "swim"]
+    np.testing.assert_array_equal(
+        model.predict_proba(data[0]), fitted.predict_proba(data[0])[:, [1, 0, 2]]
+    )
+
+
+def test_a_released_checkpoint_has_no_generative_part_until_it_is_trained_on(
+    data, fitted, released_checkpoint
+):
+    model = DGAMLocalizer.from_released(released_checkpoint, fitted.classes_)
+    with pytest.raises(ValueError, match="no generative part"):
+        model.reconstruction_error(data[0])
+    model.partial_fit(*data)
+    assert len(model.reconstruction_error(data[0])) == len(data[0])
+
+
+@pytest.mark.parametrize("classes", [["a", "b"], ["a", "b", "b"], ["a", "b", "c", "d"]])
+def test_a_released_checkpoint_of_another_number_of_classes(released_checkpoint, classes):
+    with pytest.raises(ValueError, match="different labels, but the classifier .* has 3 beside"):
+        DGAMLocalizer.from_released(released_checkpoint, classes)
+
+
 # --- an estimator among others ---
 
 

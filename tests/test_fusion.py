@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -34,39 +35,27 @@ def fitted(data):
     return MultiStreamLocalizer(make_streams()).fit(*data)
 
 
-def released_localizer(released, stream):
-    """A fitted DGAMLocalizer with the weights of the released implementation."""
-    preset = getattr(presets, f"{released.benchmark.upper()}_{stream.upper()}")
-    weights = released.weights(f"{stream}.")
-    names = {
-        "att_head.fc1": "attention_head.0",
-        "att_head.fc2": "attention_head.2",
-        "clf_head.fc1": "classifier",
-    }
-    model = DGAMLocalizer(**preset)
-    model.weights_ = {
-        f"{ours}.{kind}": weights[f"{theirs}.{kind}"]
-        for theirs, ours in names.items()
-        for kind in ("weight", "bias")
-    }
-    # The CVAE takes no part in localization.
-    shapes = {"encoder": [(128, 25), (128, 128), (256, 128)]}
-    shapes["decoder"] = [(128, 129), (128, 128), (24, 128)]
-    for part, layers in shapes.items():
-        for layer, shape in zip(("first", "second", "third"), layers, strict=True):
-            model.weights_[f"{part}.{layer}.weight"] = np.zeros(shape, dtype=np.float32)
-            model.weights_[f"{part}.{layer}.bias"] = np.zeros(shape[0], dtype=np.float32)
-    model.classes_ = np.array([f"c{k}" for k in range(6)])
-    model.n_features_in_ = 24
-    return model
+@pytest.fixture
+def released_localizers(released, tmp_path):
+    """The localizers of both streams, from checkpoints as the released implementation has them."""
+    localizers = {}
+    for stream in ("rgb", "flow"):
+        preset = getattr(presets, f"{released.benchmark.upper()}_{stream.upper()}")
+        weights = released.weights(f"{stream}.")
+        state = {f"module.{name}": torch.from_numpy(value) for name, value in weights.items()}
+        path = tmp_path / f"{stream}.pth"
+        torch.save(state, path)
+        classes = [f"c{k}" for k in range(6)]
+        localizers[stream] = DGAMLocalizer.from_released(path, classes, **preset)
+    return localizers
 
 
 @pytest.fixture
-def released_model(released):
+def released_model(released_localizers):
     return MultiStreamLocalizer.from_fitted(
         [
-            ("rgb", released_localizer(released, "rgb"), slice(0, 24)),
-            ("flow", released_localizer(released, "flow"), slice(24, None)),
+            ("rgb", released_localizers["rgb"], slice(0, 24)),
+            ("flow", released_localizers["flow"], slice(24, None)),
         ]
     )
 
@@ -102,11 +91,17 @@ def test_map_is_that_of_the_released_implementation(
     np.testing.assert_allclose(ours, released["map"], atol=1e-9)
 
 
-def test_probabilities_are_those_of_the_released_implementation(released, released_videos):
-    model = released_localizer(released, "rgb")
-    ours = model.predict_proba([video[:, :24] for video in released_videos])
-    theirs = [released[f"video{i}_rgb_probability"] for i in range(10)]
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+@pytest.mark.parametrize("stream", ["rgb", "flow"])
+def test_attention_and_probabilities_are_those_of_the_released_implementation(
+    released, released_localizers, stream
+):
+    model = released_localizers[stream]
+    videos = [released[f"video{i}_{stream}"] for i in range(10)]
+    for i, activation in enumerate(model._activations(model._check(videos))):
+        theirs = released[f"video{i}_{stream}_attention"].ravel()
+        np.testing.assert_allclose(activation.attention, theirs, atol=1e-5)
+    theirs = [released[f"video{i}_{stream}_probability"] for i in range(10)]
+    np.testing.assert_allclose(model.predict_proba(videos), theirs, atol=1e-5)
 
 
 def test_each_stream_is_fitted_to_its_columns(data, fitted):

@@ -1,0 +1,152 @@
+"""Model files that are safe to open, and checkpoints of the released implementation."""
+
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["read_model", "read_released", "write_model"]
+
+KEY = "skdgam"  # under which the metadata of a file has its description
+VERSION = 1  # of what is described, and how
+
+RELEASED_NAMES = {
+    "att_head.fc1": "attention_head.0",
+    "att_head.fc2": "attention_head.2",
+    "clf_head.fc1": "classifier",
+}
+
+
+def write_model(
+    path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
+    """Write a model file: arrays as safetensors, with a description as JSON in its metadata.
+
+    The file appears whole or not at all; one that is there is replaced.
+
+    Parameters
+    ----------
+    path : path
+    description : dict
+        Of what JSON knows; arrays and numbers of NumPy become lists and plain numbers.
+    arrays : dict of ndarrays
+
+    Raises
+    ------
+    ImportError
+        Without safetensors: ``pip install "skdgam[share]"``.
+    OSError
+        If `path` cannot be written.
+    """
+    safetensors = _import_safetensors()
+    text = json.dumps({"version": VERSION} | description, default=lambda value: value.tolist())
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    content = safetensors.numpy.save(tensors, metadata={KEY: text})
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read a model file; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    description : dict
+    arrays : dict of ndarrays
+
+    Raises
+    ------
+    ImportError
+        Without safetensors: ``pip install "skdgam[share]"``.
+    OSError
+        If `path` cannot be read.
+    ValueError
+        If it is no model file, is damaged, or was written by a newer skdgam.
+    """
+    safetensors = _import_safetensors()
+    with open(path, "rb"):  # that it is missing, or a folder, is said by the usual errors
+        pass
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            description = json.loads((file.metadata() or {}).get(KEY, "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is no model file of skdgam, or is damaged: {error}.") from error
+    if not isinstance(description, dict) or not isinstance(description.get("version"), int):
+        raise ValueError(f"{path} is no model file of skdgam, as save of a localizer writes it.")
+    if description["version"] > VERSION:
+        raise ValueError(
+            f"{path} was written by a newer skdgam: its format is {description['version']}, and "
+            f"this one reads up to {VERSION}. Update skdgam."
+        )
+    return description, arrays
+
+
+def read_released(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read attention and classifier of one stream from a released checkpoint.
+
+    Parameters
+    ----------
+    path : path
+        A ``.pth`` file. Names may stand behind ``module.``; others than those of the two heads
+        are passed over.
+
+    Returns
+    -------
+    weights : dict of float32 ndarrays
+        By the names that :class:`skdgam.networks.DGAM` has for them.
+
+    Raises
+    ------
+    OSError
+        If `path` cannot be read.
+    ValueError
+        If it is no such checkpoint, or holds more than tensors and plain values.
+    """
+    import torch
+
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch lets through whatever its parsers stumble over
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint of tensors alone, and nothing else in a file "
+            f"is trusted: {error}"
+        ) from error
+    tensors = checkpoint if isinstance(checkpoint, dict) else {}
+    tensors = {str(name).removeprefix("module."): value for name, value in tensors.items()}
+    names = {
+        f"{theirs}.{kind}": f"{ours}.{kind}"
+        for theirs, ours in RELEASED_NAMES.items()
+        for kind in ("weight", "bias")
+    }
+    missing = [name for name in names if not torch.is_tensor(tensors.get(name))]
+    if missing:
+        raise ValueError(
+            f"{path} is no checkpoint of the released implementation: it lacks "
+            f"{', '.join(missing)}, and has {', '.join([*tensors][:10]) or 'no tensor by name'}."
+        )
+    return {ours: tensors[theirs].float().numpy() for theirs, ours in names.items()}
+
+
+def _import_safetensors() -> ModuleType:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        message = 'Model files need safetensors: pip install "skdgam[share]".'
+        raise ImportError(message) from error
+    return safetensors

@@ -1,0 +1,170 @@
+"""Model files and released checkpoints: what is read, and the words of each refusal."""
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from skdgam.io import read_model, read_released, write_model
+
+safetensors = pytest.importorskip("safetensors.numpy")
+
+ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32([1])}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "model.skdgam"
+    write_model(path, {"class": "Model", "numbers": np.arange(2), "eta": np.float64(0.5)}, ARRAYS)
+    return path
+
+
+def test_what_is_written_is_read(path):
+    description, arrays = read_model(path)
+    assert description == {"version": 1, "class": "Model", "numbers": [0, 1], "eta": 0.5}
+    assert set(arrays) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array, strict=True)
+
+
+def test_arrays_in_another_order_of_memory_are_read_as_they_were(tmp_path):
+    write_model(tmp_path / "model", {}, {"a": ARRAYS["a"].T})
+    np.testing.assert_array_equal(read_model(tmp_path / "model")[1]["a"], ARRAYS["a"].T)
+
+
+def test_a_file_that_is_there_is_replaced_and_nothing_else_is_left(path):
+    write_model(path, {"class": "Other"}, {})
+    assert read_model(path)[0]["class"] == "Other"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_stays_whole_if_writing_fails(path, monkeypatch):
+    def full(self, target):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(path), "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_model(path, {"class": "Other"}, {})
+    assert read_model(path)[0]["class"] == "Model"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_files_and_folders_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_model(tmp_path / "none")
+    with pytest.raises(IsADirectoryError):
+        read_model(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        write_model(tmp_path / "none" / "model", {}, {})
+
+
+@pytest.mark.parametrize("length", [0, 4, 8, 100, -1])
+def test_a_file_that_was_cut_off(path, length):
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match="model.skdgam is no model file of skdgam, or is damaged"):
+        read_model(path)
+
+
+def with_header(header):
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 a zip archive",
+        pickle.dumps({"a": 1}),
+        (2**62).to_bytes(8, "little") + b"{}",
+        with_header({"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}),
+        with_header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}) + bytes(4),
+        with_header({"__metadata__": {"skdgam": "{"}}),
+    ],
+    ids=["zip", "pickle", "long header", "huge array", "wrong size", "no JSON"],
+)
+def test_files_of_another_kind(tmp_path, content):
+    path = tmp_path / "model.skdgam"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="model.skdgam is no model file of skdgam, or is damaged"):
+        read_model(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"skdgam": "[1]"}, {"skdgam": "{}"}])
+def test_other_files_of_safetensors(tmp_path, metadata):
+    safetensors.save_file(ARRAYS, tmp_path / "model", metadata)
+    with pytest.raises(ValueError, match="is no model file of skdgam, as save of a localizer"):
+        read_model(tmp_path / "model")
+
+
+def test_a_file_of_a_newer_format(tmp_path):
+    write_model(tmp_path / "model", {"version": 2}, ARRAYS)
+    with pytest.raises(ValueError, match="newer skdgam: its format is 2, and this one reads up to"):
+        read_model(tmp_path / "model")
+
+
+# --- checkpoints of the released implementation ---
+
+
+def checkpoint(prefix=""):
+    shapes = {"att_head.fc1": (256, 5), "att_head.fc2": (1, 256), "clf_head.fc1": (3, 5)}
+    state = {}
+    for name, shape in shapes.items():
+        state[f"{prefix}{name}.weight"] = torch.ones(shape)
+        state[f"{prefix}{name}.bias"] = torch.zeros(shape[0])
+    return state
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_checkpoint_is_read_by_our_names(tmp_path, prefix):
+    torch.save(checkpoint(prefix) | {"epoch": 3, "cvae.fc": torch.ones(2)}, tmp_path / "rgb.pth")
+    weights = read_released(tmp_path / "rgb.pth")
+    assert {name: value.shape for name, value in weights.items()} == {
+        "attention_head.0.weight": (256, 5),
+        "attention_head.0.bias": (256,),
+        "attention_head.2.weight": (1, 256),
+        "attention_head.2.bias": (1,),
+        "classifier.weight": (3, 5),
+        "classifier.bias": (3,),
+    }
+    assert all(value.dtype == np.float32 for value in weights.values())
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(checkpoint() | {"trap": Trap()}, "rgb.pth")
+    with pytest.raises(ValueError, match="rgb.pth cannot be read as a checkpoint of tensors alone"):
+        read_released("rgb.pth")
+    assert not os.path.exists("sprung")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04"])
+def test_files_that_are_no_checkpoint(tmp_path, content):
+    path = tmp_path / "rgb.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="rgb.pth cannot be read as a checkpoint"):
+        read_released(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ({"fc.weight": torch.ones(1)}, "it lacks att_head.fc1.weight, .* and has fc.weight"),
+        ({}, "has no tensor by name"),
+        (torch.ones(2), "has no tensor by name"),
+        (checkpoint() | {"clf_head.fc1.bias": None}, "it lacks clf_head.fc1.bias, and has"),
+    ],
+)
+def test_other_checkpoints(tmp_path, content, match):
+    torch.save(content, tmp_path / "rgb.pth")
+    with pytest.raises(
+        ValueError, match=f"no checkpoint of the released implementation: .*{match}"
+    ):
+        read_released(tmp_path / "rgb.pth")
