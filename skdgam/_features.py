@@ -32,8 +32,11 @@ class Videos:
         self._source = source
         self._videos = np.arange(len(source))
         self._columns: Any = slice(None)
+        self._names = getattr(source, "names", None)
         self._like = "X[0] has" if n_features is None else "the model was fitted with"
-        self._n_columns = _snippets(source[0], 0).shape[1] if n_features is None else n_features
+        self._n_columns = (
+            _snippets(source[0], self._where(0)).shape[1] if n_features is None else n_features
+        )
         self.n_features = self._n_columns
         self.in_memory = isinstance(source, list | tuple | np.ndarray)
         if self.in_memory:
@@ -65,21 +68,25 @@ class Videos:
         return view
 
     def _checked(self, i: int) -> np.ndarray:
-        video = _snippets(self._source[i], i)
+        video = _snippets(self._source[i], self._where(i))
         if video.shape[1] != self._n_columns:
             raise ValueError(
-                f"X[{i}] has {video.shape[1]} features, but {self._like} {self._n_columns}; "
-                "every video must come from one feature extractor."
+                f"{self._where(i)} has {video.shape[1]} features, but {self._like} "
+                f"{self._n_columns}; every video must come from one feature extractor."
             )
         finite = np.isfinite(video)
         if not finite.all():
             snippet, feature = np.argwhere(~finite)[0]
             raise ValueError(
-                f"X[{i}] is {video[snippet, feature]} at snippet {snippet}, feature {feature} "
-                f"({(~finite).sum()} such values in this video); "
+                f"{self._where(i)} is {video[snippet, feature]} at snippet {snippet}, feature "
+                f"{feature} ({(~finite).sum()} such values in this video); "
                 "every feature must be finite in float32."
             )
         return video
+
+    def _where(self, i: int) -> str:
+        """How an error names a video: by its index, and by its name if it has one."""
+        return f"X[{i}]" if self._names is None else f"X[{i}] ({self._names[i]})"
 
 
 def check_features(X: Any, n_features: int | None = None) -> Videos:
@@ -140,26 +147,31 @@ def grouped(videos: Iterable[np.ndarray], n_rows: int) -> Iterator[list[np.ndarr
         yield group
 
 
-def _snippets(video: Any, i: int) -> np.ndarray:
+def _snippets(video: Any, where: str) -> np.ndarray:
     """One video as a 2-D float32 array."""
     if hasattr(video, "detach"):  # a tensor, of whatever device
         video = video.detach().cpu()
+    if np.ma.is_masked(video):
+        raise ValueError(
+            f"{where} has masked values; every feature must be there. Fill them or leave their "
+            "snippets out."
+        )
     try:
         array = np.asarray(video)
     except Exception as error:
-        raise TypeError(f"X[{i}] cannot be read as an array: {error}") from error
+        raise TypeError(f"{where} cannot be read as an array: {error}") from error
     if array.dtype.kind not in "fiub":
         raise TypeError(
-            f"X[{i}] has dtype {array.dtype}; the features of a video must be real numbers in "
+            f"{where} has dtype {array.dtype}; the features of a video must be real numbers in "
             "an array of shape (n_snippets, n_features)."
         )
     if array.ndim != 2:
         raise ValueError(
-            f"X[{i}] has shape {array.shape}; a video must have shape (n_snippets, n_features)."
+            f"{where} has shape {array.shape}; a video must have shape (n_snippets, n_features)."
         )
     if not array.shape[0] or not array.shape[1]:
         raise ValueError(
-            f"X[{i}] has shape {array.shape}; a video must have at least one snippet and one "
+            f"{where} has shape {array.shape}; a video must have at least one snippet and one "
             "feature."
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is reported as not finite

@@ -101,7 +101,13 @@ class LocalizationDisplay:
         display : LocalizationDisplay
         """
         _import_pyplot()  # its absence is better known before all the work
-        chosen = np.atleast_1d(np.arange(len(X))[slice(None) if videos is None else videos])
+        for name, given in {"y": y, "names": names}.items():
+            if given is not None and len(given) != len(X):
+                raise ValueError(f"{name} has {len(given)} entries, but X has {len(X)} videos.")
+        try:
+            chosen = np.atleast_1d(np.arange(len(X))[slice(None) if videos is None else videos])
+        except IndexError as error:
+            raise ValueError(f"videos is {videos!r}, but X has {len(X)} videos.") from error
         if durations is not None:
             durations = check_durations(durations, len(X))[chosen]
         names = [f"video {i}" if names is None else names[i] for i in chosen]
@@ -138,6 +144,8 @@ class LocalizationDisplay:
         display : LocalizationDisplay
         """
         n = len(y_pred)
+        if not n:
+            raise ValueError("y_pred is empty; there must be a video to draw.")
         y_pred = check_detections(y_pred, n)
         if y_true is not None:
             y_true = check_annotations(y_true, n)
@@ -234,9 +242,10 @@ class LocalizationDisplay:
         for label in labels:
             ax.axhline(center[label] - 0.5, color="0.9", linewidth=0.8, zorder=0)
         title = f"video {i}" if self.names is None else str(self.names[i])
-        ax.set_title(title if labels else f"{title}: no intervals", loc="left")
+        title = title if labels else f"{title}: no intervals"
+        ax.set_title(title, loc="left", parse_math=False)  # a $ is a $
         ax.set(xlim=(start, end or 1.0), ylim=(0, top))
-        ax.set_yticks([*center.values()], map(str, center))
+        ax.set_yticks([*center.values()], map(str, center), parse_math=False)
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "left", "right"]].set_visible(False)
 

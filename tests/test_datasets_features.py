@@ -24,6 +24,29 @@ def folders(tmp_path):
     return [tmp_path / "rgb", tmp_path / "flow"]
 
 
+def as_hdf5(folder):
+    """The same stream as one HDF5 file."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder.with_suffix(".h5"), "w") as file:
+        for path in folder.glob("*.npy"):
+            file[path.stem] = np.load(path)
+    return folder.with_suffix(".h5")
+
+
+def test_hdf5_files_and_folders_hold_the_same(folders):
+    X = FeatureFolder(folders)
+    mixed = FeatureFolder([as_hdf5(folders[0]), folders[1]])
+    assert mixed.names.tolist() == X.names.tolist()
+    assert mixed.columns() == X.columns()
+    for ours, theirs in zip(mixed[[2, 0]], X[[2, 0]], strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+def test_hdf5_files_pickle_by_their_path(folders):
+    X = FeatureFolder(as_hdf5(folders[0]))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(X[[3, 1]]))[1], X[1])
+
+
 def test_a_video_has_its_streams_side_by_side(folders):
     X = FeatureFolder(folders, ["run", "jump"])
     expected = np.hstack([np.load(folder / "jump.npy") for folder in folders])
@@ -34,11 +57,13 @@ def test_one_folder_is_memory_mapped(folders):
     assert isinstance(FeatureFolder(folders[0], ["run"])[0], np.memmap)
 
 
+@pytest.mark.parametrize("kind", ["folders", "files"])
 @pytest.mark.parametrize("n_streams", [1, 2])
-def test_features_are_float32_whatever_the_file_holds(folders, n_streams):
+def test_features_keep_the_dtype_of_their_file(folders, n_streams, kind):
     for folder in folders:
         np.save(folder / "run.npy", np.ones((5, 3), dtype=np.float64))
-    assert FeatureFolder(folders[:n_streams], ["run"])[0].dtype == np.float32
+    streams = folders if kind == "folders" else [as_hdf5(folder) for folder in folders]
+    assert FeatureFolder(streams[:n_streams], ["run"])[0].dtype == np.float64
 
 
 def test_names_default_to_all_files_of_the_first_folder(folders):
@@ -93,12 +118,15 @@ def test_an_index_past_the_end_is_an_error(folders):
         FeatureFolder(folders)[4]
 
 
-def test_pickle_holds_names_only(folders):
-    names = ["run"] * 1000
-    X = FeatureFolder(folders, names)
+def test_a_pickle_of_a_thousand_videos_is_small(folders):
+    names = [f"video_validation_{i:07d}" for i in range(1000)]
+    for name in names:
+        (folders[0] / f"{name}.npy").touch()
+    X = FeatureFolder(folders[0], names)
     data = pickle.dumps(X)
-    assert len(data) < 20_000  # 12 bytes a name; the features would take 160,000
-    np.testing.assert_array_equal(pickle.loads(data)[3], X[3])
+    assert len(data) < 40_000
+    assert pickle.loads(data).names.tolist() == names
+    assert repr(pickle.loads(data)) == repr(X)
 
 
 def test_scikit_learn_splits_it(folders):
@@ -128,14 +156,71 @@ def test_a_path_that_is_no_folder(folders):
         FeatureFolder(folders[0] / "run.npy")
 
 
-def test_a_folder_without_features(tmp_path):
+def test_streams_without_features(tmp_path):
     with pytest.raises(FileNotFoundError, match="has no .npy file"):
         FeatureFolder(tmp_path)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(FileNotFoundError, match="none.h5 has no dataset"):
+        FeatureFolder(as_hdf5(tmp_path / "none"))
+
+
+def test_no_stream_at_all():
+    with pytest.raises(ValueError, match="FeatureFolder was given no stream"):
+        FeatureFolder([])
+
+
+@pytest.mark.parametrize("names", ["run", []])
+def test_names_that_are_no_list(folders, names):
+    with pytest.raises(ValueError, match="names is .*; it must be a list"):
+        FeatureFolder(folders, names)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY\x01\x00v\x00{'descr'"])
+def test_a_file_that_is_damaged(folders, content):
+    (folders[1] / "run.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"flow.run\.npy cannot be read as an array"):
+        FeatureFolder(folders)[1]
+
+
+def test_a_file_that_was_cut_off(folders):
+    content = (folders[0] / "run.npy").read_bytes()
+    (folders[0] / "run.npy").write_bytes(content[:-40])
+    with pytest.raises(ValueError, match=r"rgb.run\.npy cannot be read as an array"):
+        FeatureFolder(folders)[1]
+
+
+def test_a_group_in_place_of_a_dataset(folders):
+    h5py = pytest.importorskip("h5py")
+    path = as_hdf5(folders[0])
+    with h5py.File(path, "a") as file:
+        file.create_group("zoo")
+    with pytest.raises(ValueError, match=r"rgb\.h5.zoo "):
+        FeatureFolder(path)[-1]
+
+
+def test_estimators_name_the_video_by_its_index_and_its_name(folders):
+    np.save(folders[0] / "run.npy", np.full((5, 6), np.nan))
+    with pytest.raises(ValueError, match=r"X\[1\] \(run\) is nan at snippet 0"):
+        check_features(FeatureFolder(folders[0])[[2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("video", "error", "match"),
+    [
+        (np.array([["a", "b"]]), TypeError, r"X\[1\] \(run\) has dtype <U1; .* real numbers"),
+        (np.ones((2, 2), dtype=complex), TypeError, r"X\[1\] \(run\) has dtype complex128"),
+        (np.full((2, 6), 1e300), ValueError, r"X\[1\] \(run\) is inf .* finite in float32"),
+    ],
+)
+def test_estimators_see_what_a_file_holds(folders, video, error, match):
+    np.save(folders[0] / "run.npy", video)
+    with pytest.raises(error, match=match):
+        check_features(FeatureFolder(folders[0]))
 
 
 def test_a_missing_file(folders):
     (folders[1] / "swim.npy").unlink()
-    with pytest.raises(FileNotFoundError, match=r"flow.swim\.npy is missing \(1 such files\)"):
+    with pytest.raises(FileNotFoundError, match=r"flow.swim\.npy is missing \(1 such videos\)"):
         FeatureFolder(folders)
 
 

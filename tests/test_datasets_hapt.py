@@ -185,7 +185,7 @@ def test_unknown_subset(folder):
         load_hapt(folder, subset="validation")
 
 
-@pytest.mark.parametrize("streams", [["acc", "ecg"], [], "acc"])
+@pytest.mark.parametrize("streams", [["acc", "acc"], ["acc", "ecg"], [], "acc"])
 def test_unknown_streams(folder, streams):
     with pytest.raises(ValueError, match="streams is .*; it must be a list of"):
         load_hapt(folder, streams=streams)

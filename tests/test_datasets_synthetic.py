@@ -88,3 +88,27 @@ def test_layout_of_thumos14(shared_file, to_intervals):
 def test_annotations_and_durations_go_together(given):
     with pytest.raises(ValueError, match="annotations and durations go together"):
         make_untrimmed(**given)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n_videos": 0},
+        {"n_classes": 0},
+        {"max_labels": 0},
+        {"n_features": 0},
+        {"n_features": []},
+        {"n_features": (8, 0)},
+        {"n_features": (8, 2.5)},
+        {"context": -1.0},
+        {"appearance": np.nan},
+        {"noise": -0.1},
+        {"snippet_seconds": 0.0},
+        {"random_state": "seed"},
+    ],
+    ids=str,
+)
+def test_parameters_out_of_range(parameters):
+    (name,) = parameters
+    with pytest.raises(ValueError, match=name):
+        make_untrimmed(**parameters)

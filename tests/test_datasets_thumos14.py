@@ -178,7 +178,7 @@ def test_unknown_subset(dgam):
         load_thumos14(dgam, subset="validation")
 
 
-@pytest.mark.parametrize("streams", [["rgb", "audio"], [], "rgb"])
+@pytest.mark.parametrize("streams", [["rgb", "rgb"], ["rgb", "audio"], [], "rgb"])
 def test_unknown_streams(dgam, streams):
     with pytest.raises(ValueError, match="streams is .*; it must be a list of"):
         load_thumos14(dgam, streams=streams)

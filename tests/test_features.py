@@ -123,6 +123,11 @@ def with_value(value):
             ValueError,
             r"X\[1\] is nan at snippet 2, feature 1 \(1 such values in this video\)",
         ),
+        (
+            [np.ones((3, 2)), np.ma.masked_greater(np.ones((3, 2)), 0)],
+            ValueError,
+            r"X\[1\] has masked values",
+        ),
         ([with_value(-np.inf)], ValueError, r"X\[0\] is -inf at snippet 2, feature 1"),
         ([with_value(1e300)], ValueError, r"X\[0\] is inf .* finite in float32"),
     ],

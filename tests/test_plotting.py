@@ -278,6 +278,27 @@ def test_mistakes_are_named():
         draw(Y_PRED, attentions=ATTENTION)
 
 
+def test_dollars_are_drawn_as_they_are():
+    found = [make_intervals([1.0], [2.0], "pay $5 or $6", [0.5])]
+    (ax,) = LocalizationDisplay.from_predictions(found, names=["$x_1$"]).axes_
+    texts = [*ax.get_yticklabels(), ax._left_title]
+    assert [text.get_text() for text in texts] == ["pay $5 or $6", "$x_1$"]
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def test_mistakes_are_named_before_the_work(data, model):
+    X, y = data
+    draw = LocalizationDisplay.from_estimator
+    with pytest.raises(ValueError, match="y has 2 entries, but X has"):
+        draw(model, X, y[:2], videos=[0])
+    with pytest.raises(ValueError, match="names has 1 entries, but X has"):
+        draw(model, X, names=["a"], videos=[0])
+    with pytest.raises(ValueError, match="videos is 99, but X has"):
+        draw(model, X, videos=99)
+    with pytest.raises(ValueError, match="y_pred is empty; there must be a video to draw"):
+        LocalizationDisplay.from_predictions([])
+
+
 def test_without_matplotlib_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "skdgam\[plot\]"'):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import numpy.typing as npt
 
 __all__ = ["FeatureFolder"]
 
+HDF5 = (".h5", ".hdf5")
+
 
 class FeatureFolder:
-    """Features of n videos in .npy files, read one video at a time.
+    """Features of n videos in files, read one video at a time.
 
     Indexed as scikit-learn's splitters do it, a part of the videos is a view that reads
     nothing, and a pickle holds paths and names only. So cross-validation, also in several
@@ -22,12 +25,13 @@ class FeatureFolder:
 
     Parameters
     ----------
-    folders : path or sequence of paths
-        One folder for each stream. Video i is what the folders hold under its name, side by
-        side in the columns in this order.
+    streams : path or sequence of paths
+        For each stream a folder with a .npy file a video, or an HDF5 file (.h5, .hdf5) with a
+        dataset a video. Video i is what the streams hold under its name, side by side in the
+        columns in this order.
     names : sequence of str of shape (n,), optional
-        Names of the files, without ``.npy``. By default all in the first folder, in the order
-        of text: "10" comes before "2".
+        Names of the files, without ``.npy``, or of the datasets. By default all in the first
+        stream, in the order of text: "10" comes before "2".
 
     Attributes
     ----------
@@ -38,12 +42,14 @@ class FeatureFolder:
     Raises
     ------
     NotADirectoryError
-        If a path is no folder.
+        If a path is neither a folder nor an HDF5 file.
     FileNotFoundError
-        If a video lacks a file, or no names are given and the first folder has no .npy file.
+        If a stream lacks a video, or no names are given and the first stream has none.
+    ImportError
+        For HDF5 without h5py: ``pip install "skdgam[h5]"``.
     ValueError
-        At reading: if a file holds no matrix, or the streams of a video differ in their
-        number of snippets.
+        At reading: if a file cannot be read or holds no matrix, or the streams of a video
+        differ in their number of snippets.
 
     Examples
     --------
@@ -63,19 +69,27 @@ class FeatureFolder:
 
     def __init__(
         self,
-        folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        streams: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         names: npt.ArrayLike | None = None,
     ):
-        if isinstance(folders, str | os.PathLike):
-            folders = [folders]
-        self._folders = [Path(folder) for folder in folders]
-        for folder in self._folders:
-            if not folder.is_dir():
-                raise NotADirectoryError(
-                    f"{folder} is no folder; each stream needs one, with a .npy file a video."
+        if isinstance(streams, str | os.PathLike):
+            streams = [streams]
+        self._streams = [Path(stream) for stream in streams]
+        if not self._streams:
+            raise ValueError("FeatureFolder was given no stream; pass at least one folder.")
+        available = [_names_in(stream) for stream in self._streams]
+        self.names = np.asarray(sorted(available[0]) if names is None else names, dtype=str)
+        if self.names.ndim != 1 or not self.names.size:
+            raise ValueError(
+                f"names is {names!r}; it must be a list with the name of at least one video."
+            )
+        for stream, held in zip(self._streams, available, strict=True):
+            missing = [name for name in self.names.tolist() if name not in held]
+            if missing:
+                raise FileNotFoundError(
+                    f"{_where(stream, missing[0])} is missing ({len(missing)} such videos); every "
+                    "video must be in every stream under the same name."
                 )
-        self.names = _names_in(self._folders[0]) if names is None else np.asarray(names, dtype=str)
-        self._check_files()
 
     @property
     def shape(self) -> tuple[int]:
@@ -94,61 +108,90 @@ class FeatureFolder:
         return view
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self._read(name) for name in self.names)
+        return map(self._read, self.names.tolist())
 
     def __repr__(self) -> str:
-        folders = ", ".join(map(str, self._folders))
-        return f"<FeatureFolder: {len(self)} videos in {folders}>"
+        streams = ", ".join(map(str, self._streams))
+        return f"<FeatureFolder: {len(self)} videos in {streams}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An array of text spends four bytes on every character of the longest name.
+        return vars(self) | {"names": self.names.tolist()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, names=np.array(state["names"], dtype=str))
 
     def columns(self) -> list[slice]:
         """Columns of each stream, as the first video has them.
 
         Returns
         -------
-        columns : list of slice, one for each folder
+        columns : list of slice, one for each stream
         """
         widths = [stream.shape[1] for stream in self._open(self.names[0])]
         return [slice(*edges) for edges in pairwise(accumulate(widths, initial=0))]
 
-    def _paths(self, name: str) -> list[Path]:
-        return [folder / f"{name}.npy" for folder in self._folders]
-
-    def _check_files(self) -> None:
-        paths = (path for name in self.names for path in self._paths(name))
-        missing = [path for path in paths if not path.is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"{missing[0]} is missing ({len(missing)} such files); every video needs "
-                "<name>.npy in the folder of every stream."
-            )
-
     def _open(self, name: str) -> list[np.ndarray]:
-        """The streams of one video, memory-mapped."""
-        paths = self._paths(name)
-        streams = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
-        for path, stream in zip(paths, streams, strict=True):
-            if stream.ndim != 2:
+        """The streams of one video, memory-mapped where they are .npy files."""
+        arrays = [_array(stream, name) for stream in self._streams]
+        for stream, array in zip(self._streams, arrays, strict=True):
+            if array.ndim != 2:
                 raise ValueError(
-                    f"{path} has shape {stream.shape}; a video must have shape "
+                    f"{_where(stream, name)} has shape {array.shape}; a video must have shape "
                     "(n_snippets, n_features)."
                 )
-            if len(stream) != len(streams[0]):
+            if len(array) != len(arrays[0]):
                 raise ValueError(
-                    f"{path} has shape {stream.shape}, but {paths[0]} has {streams[0].shape}; "
-                    "all streams of a video must have the same number of snippets."
+                    f"{_where(stream, name)} has shape {array.shape}, but "
+                    f"{_where(self._streams[0], name)} has {arrays[0].shape}; all streams of a "
+                    "video must have the same number of snippets."
                 )
-        return streams
+        return arrays
 
     def _read(self, name: str) -> np.ndarray:
-        streams = self._open(name)
-        if len(streams) == 1:
-            return streams[0].astype(np.float32, copy=False)
-        return np.concatenate(streams, axis=1, dtype=np.float32)
+        arrays = self._open(name)
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
 
 
-def _names_in(folder: Path) -> np.ndarray:
-    """Names of all .npy files of a folder, sorted."""
-    names = sorted(path.stem for path in folder.glob("*.npy"))
+def _names_in(stream: Path) -> set[str]:
+    """Names of all videos of a stream."""
+    if stream.is_dir():
+        names = {path.stem for path in stream.glob("*.npy")}
+    elif stream.is_file() and stream.suffix in HDF5:
+        with _import_h5py().File(stream, "r") as file:
+            names = set(file)
+    else:
+        raise NotADirectoryError(
+            f"{stream} is no folder; each stream needs one, with a .npy file a video, or an HDF5 "
+            "file (.h5, .hdf5) with a dataset a video."
+        )
     if not names:
-        raise FileNotFoundError(f"{folder} has no .npy file; expected one for each video.")
-    return np.array(names)
+        what = "dataset" if stream.suffix in HDF5 else ".npy file"
+        raise FileNotFoundError(f"{stream} has no {what}; expected one for each video.")
+    return names
+
+
+def _array(stream: Path, name: str) -> np.ndarray:
+    """Read what a stream has under a name; .npy files are memory-mapped."""
+    try:
+        if stream.suffix in HDF5:
+            with _import_h5py().File(stream, "r") as file:
+                return np.asarray(file[name])
+        array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
+    except (ValueError, TypeError, EOFError, KeyError) as error:
+        raise ValueError(
+            f"{_where(stream, name)} cannot be read as an array (n_snippets, n_features): {error}"
+        ) from error
+
+
+def _where(stream: Path, name: str) -> str:
+    return f"{stream}/{name}" if stream.suffix in HDF5 else str(stream / f"{name}.npy")
+
+
+def _import_h5py() -> ModuleType:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError('HDF5 files need h5py: pip install "skdgam[h5]".') from error
+    return h5py

@@ -121,8 +121,10 @@ def load_hapt(
     """
     if subset not in ("train", "test"):
         raise ValueError(f'subset is {subset!r}; it must be "train" or "test".')
-    if not streams or not set(streams) <= set(SENSORS):
-        raise ValueError(f'streams is {streams!r}; it must be a list of "acc" and "gyro".')
+    if not streams or sorted(streams) != sorted(set(streams) & set(SENSORS)):
+        raise ValueError(
+            f'streams is {streams!r}; it must be a list of "acc" and "gyro", each once.'
+        )
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} does not exist; it must be HAPT's zip archive or folder.")
     if zipfile.is_zipfile(path):

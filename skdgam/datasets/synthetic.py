@@ -1,11 +1,13 @@
 """Synthetic untrimmed videos in which context can be taken for action."""
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
 
 from skdgam._validation import check_annotations, check_durations
 from skdgam.intervals import make_intervals
@@ -16,6 +18,20 @@ CLASS_STRENGTH = 2.0
 N_SCENES = 8  # places that videos are taken at
 
 
+@validate_params(
+    {
+        "n_videos": [Interval(Integral, 1, None, closed="left")],
+        "n_classes": [Interval(Integral, 1, None, closed="left")],
+        "max_labels": [Interval(Integral, 1, None, closed="left")],
+        "n_features": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "context": [Interval(Real, 0, None, closed="left")],
+        "appearance": [Interval(Real, 0, None, closed="left")],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "snippet_seconds": [Interval(Real, 0, None, closed="neither")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def make_untrimmed(
     n_videos: int = 100,
     n_classes: int = 5,
@@ -67,6 +83,11 @@ def make_untrimmed(
     annotations : list of n interval arrays
         In seconds, sorted by start. Labels are those given, or "action 0", "action 1", ….
 
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or one of `annotations` and `durations` is missing.
+
     Examples
     --------
     >>> from skdgam.datasets import make_untrimmed
@@ -89,6 +110,11 @@ def make_untrimmed(
         layout = [_cut(video, end) for video, end in zip(layout, lengths, strict=True)]
     classes = np.unique(np.concatenate([video["label"] for video in layout]))
     widths = np.atleast_1d(n_features)
+    if widths.ndim != 1 or not widths.size or widths.dtype.kind not in "iu" or widths.min() < 1:
+        raise ValueError(
+            f"n_features is {n_features!r}; it must be a positive integer, or a list of them, one "
+            "for each stream."
+        )
     worlds = [_world(len(classes), width, rng) for width in widths]
 
     features = []

@@ -116,8 +116,10 @@ def load_thumos14(
     """
     if subset not in ("train", "test"):
         raise ValueError(f'subset is {subset!r}; it must be "train" or "test".')
-    if not streams or not set(streams) <= set(STREAMS):
-        raise ValueError(f'streams is {streams!r}; it must be a list of "rgb" and "flow".')
+    if not streams or sorted(streams) != sorted(set(streams) & set(STREAMS)):
+        raise ValueError(
+            f'streams is {streams!r}; it must be a list of "rgb" and "flow", each once.'
+        )
     root = Path(root)
     if (root / f"{subset}_data").is_dir():
         found = _load_dgam_layout(root, subset, streams)
