@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Videos", "check_features", "grouped"]
+__all__ = ["Videos", "check_features", "count_columns", "grouped"]
 
 
 class Videos:
@@ -145,6 +145,21 @@ def grouped(videos: Iterable[np.ndarray], n_rows: int) -> Iterator[list[np.ndarr
         n_grouped += len(video)
     if group:
         yield group
+
+
+def count_columns(name: str, columns: Any, n_features: int) -> int:
+    """Count the columns of a stream, which must lie in the features."""
+    try:
+        chosen = np.arange(n_features)[columns if isinstance(columns, slice) else np.array(columns)]
+    except (IndexError, TypeError, ValueError):
+        chosen = np.array(0)
+    stop = columns.stop if isinstance(columns, slice) else None
+    if chosen.ndim != 1 or not chosen.size or (stop or 0) > n_features:
+        raise ValueError(
+            f"Stream {name!r} takes the columns {columns!r}, but X has {n_features} features; "
+            "columns are a slice or a list of indices into them."
+        )
+    return chosen.size
 
 
 def _snippets(video: Any, where: str) -> np.ndarray:

@@ -1,5 +1,7 @@
 """MultiStreamLocalizer: a localizer for each stream of features, fused."""
 
+import copy
+
 import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.utils.metaestimators import _BaseComposition
@@ -7,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdgam._base import LocalizerMixin
 from skdgam._callbacks import CallbackSupportMixin, Subtasks, with_callbacks
-from skdgam._features import check_features
+from skdgam._features import check_features, count_columns
 from skdgam.estimator import DGAMLocalizer
 from skdgam.intervals import non_maximum_suppression
 from skdgam.io import read_model
@@ -91,7 +93,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
             check_is_fitted(localizer)
         n_features = max(_n_features_needed(fitted, columns) for _, fitted, columns in streams)
         for name, localizer, columns in streams:
-            n_columns = _n_columns(name, columns, n_features)
+            n_columns = count_columns(name, columns, n_features)
             if n_columns != localizer.n_features_in_:
                 raise ValueError(
                     f"Stream {name!r} takes {n_columns} columns, {columns}, but its localizer was "
@@ -120,12 +122,35 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         tasks = Subtasks(self, X, y, len(streams))
         localizers = {}
         for name, _, columns in streams:
-            _n_columns(name, columns, videos.n_features)
+            count_columns(name, columns, videos.n_features)
         for name, localizer, columns in streams:
             localizers[name] = clone(localizer)
             with tasks.propagated(name, localizers[name]):
                 localizers[name].fit(videos.columns(columns), y)
         tasks.end()
+        return self._set_fitted(localizers, videos.n_features)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X, y, classes=None):
+        """Train every stream one epoch on some videos, from where the last call left off.
+
+        Parameters
+        ----------
+        X, y, classes
+            As for ``DGAMLocalizer.partial_fit``, with streams side by side in the columns.
+
+        Returns
+        -------
+        self : MultiStreamLocalizer
+        """
+        streams = self._checked_streams()
+        resumes = hasattr(self, "localizers_")
+        videos = check_features(X, self.n_features_in_ if resumes else None)
+        localizers = {}  # copies, so that an error in one stream leaves all as they were
+        for name, localizer, columns in streams:
+            count_columns(name, columns, videos.n_features)
+            localizers[name] = copy.copy(self.localizers_[name]) if resumes else clone(localizer)
+            localizers[name].partial_fit(videos.columns(columns), y, classes)
         return self._set_fitted(localizers, videos.n_features)
 
     def _describe(self):
@@ -369,21 +394,6 @@ def load(path):
         reason = " ".join(f"{type(error).__name__}: {error}".split())  # torch's have many lines
         message = f"{path} is no model file of skdgam, or is damaged: {reason}"
         raise ValueError(message) from error
-
-
-def _n_columns(name, columns, n_features):
-    """Count the columns of a stream, which must lie in the features."""
-    try:
-        chosen = np.arange(n_features)[columns if isinstance(columns, slice) else np.array(columns)]
-    except (IndexError, TypeError, ValueError):
-        chosen = np.array(0)
-    stop = columns.stop if isinstance(columns, slice) else None
-    if chosen.ndim != 1 or not chosen.size or (stop or 0) > n_features:
-        raise ValueError(
-            f"Stream {name!r} takes the columns {columns!r}, but X has {n_features} features; "
-            "columns are a slice or a list of indices into them."
-        )
-    return chosen.size
 
 
 def _n_features_needed(localizer, columns):

@@ -161,6 +161,25 @@ def test_score_and_frame(data, fitted):
     assert list(fitted.predict_frame(data[0]).columns)[0] == "video"
 
 
+def test_calls_of_partial_fit_are_the_epochs_of_fit(data, fitted):
+    model = MultiStreamLocalizer(make_streams())
+    for _ in range(3):
+        model.partial_fit(*data)
+    for a, b in zip(model.predict(data[0]), fitted.predict(data[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_partial_fit_trains_all_streams_or_none(data):
+    X, y = data
+    model = MultiStreamLocalizer(make_streams()).partial_fit(X, y)
+    model.localizers_["flow"].learning_rate = 1e39
+    before = {name: localizer.weights_ for name, localizer in model.localizers_.items()}
+    with pytest.raises(FloatingPointError, match="diverged"):
+        model.partial_fit(X, y)
+    for name, localizer in model.localizers_.items():
+        assert localizer.weights_ is before[name]
+
+
 def test_nested_parameters():
     model = MultiStreamLocalizer(make_streams())
     model.set_params(rgb__alpha=0.5, flow=make(beta=0.7), nms_threshold=0.4)

@@ -83,7 +83,7 @@ class Rows(RowsMixin, DGAMLocalizer):
 
 
 class RowsOfStreams(RowsMixin, MultiStreamLocalizer):
-    partial_fit = property()  # it has none
+    pass
 
 
 # Each subtracts predictions, which are interval arrays; tested on videos below.
