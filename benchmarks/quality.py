@@ -65,6 +65,8 @@ def rows(data, seed):
     for name, changes in ABLATION.items():
         model = DGAMLocalizer(**(settings | changes), random_state=seed).fit(X, y)
         yield name, model.predict(X_test)
+    stopped = DGAMLocalizer(**settings, early_stopping=True, random_state=seed).fit(X, y)
+    yield "full, stopped early", stopped.predict(X_test)
     yield "full, by attention", model.set_params(localization="attention").predict(X_test)
     if streams:
         localizers = [
