@@ -3,7 +3,8 @@ import shutil
 
 import numpy as np
 import pytest
-from sklearn.model_selection import train_test_split
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.utils import resample
 
 from skdgam._features import check_features
@@ -132,6 +133,23 @@ def test_a_pickle_of_a_thousand_videos_is_small(folders):
 def test_scikit_learn_splits_it(folders):
     train, test = train_test_split(FeatureFolder(folders), test_size=1, random_state=0)
     assert sorted([*train.names, *test.names]) == sorted(LENGTHS)
+
+
+def test_searches_read_nothing_at_a_split(folders, monkeypatch):
+    class Idle(BaseEstimator):
+        def __init__(self, alpha=1):
+            self.alpha = alpha
+
+        def fit(self, X, y):
+            return self
+
+        def score(self, X, y):
+            return len(X)
+
+    X = FeatureFolder(folders)
+    monkeypatch.setattr(FeatureFolder, "_read", None)
+    search = GridSearchCV(Idle(), {"alpha": [1, 2]}, cv=2, error_score="raise").fit(X, list("abcd"))
+    assert search.best_score_ == 2
 
 
 def test_scikit_learn_resamples_it(folders):

@@ -161,10 +161,15 @@ def of_first(description, arrays):
     return description, ""
 
 
+def test_a_localizer_of_another_class(path):
+    spoil(path, lambda description, arrays: description.update({"class": "Mine"}))
+    with pytest.raises(ValueError, match="holds a 'Mine', but load knows only DGAMLocalizer, Mul"):
+        skdgam.load(path)
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda d, a: d.update({"class": "Bomb"}), "KeyError: 'Bomb'"),
         (lambda d, a: of_first(d, a)[0]["params"].update(zeta=1), "argument 'zeta'"),
         (lambda d, a: of_first(d, a)[0]["params"].update(eta=-1), "The 'eta' parameter"),
         (lambda d, a: of_first(d, a)[0]["classes"].pop(), "are not the 2 classes"),
