@@ -52,7 +52,7 @@ def cvae_loss(
         attention = network.attention(x)
     mean, log_variance = network.encode(x, attention)
     z = mean + (0.5 * log_variance).exp() * noise
-    reconstruction = losses.reconstruction_loss(network.decode(z, attention), x, batch.weights)
+    reconstruction = _reconstruction_loss(network, z, attention, batch)
     kl = losses.weighted_mean(
         losses.kl_to_latent_prior(mean, log_variance, attention, objective.r), batch.weights
     )
@@ -96,11 +96,15 @@ def attention_loss(
     )
     if objective.gamma1:
         z = objective.r * attention[:, None] + noise
-        terms["reconstruction"] = losses.reconstruction_loss(
-            network.decode(z, attention), x, batch.weights
-        )
+        terms["reconstruction"] = _reconstruction_loss(network, z, attention, batch)
         loss = loss + gamma1 * terms["reconstruction"]
     return loss, terms
+
+
+def _reconstruction_loss(network: DGAM, z: Tensor, attention: Tensor, batch: Batch) -> Tensor:
+    decoder = network.decoder
+    hidden, last = decoder.hidden(z, attention), decoder.third
+    return losses.reconstruction_loss(hidden, last.weight, last.bias, batch.features, batch.weights)
 
 
 def pooled_logits(

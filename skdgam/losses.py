@@ -151,17 +151,27 @@ def guide_loss(
     return weighted_mean(distance, weights)
 
 
-def reconstruction_loss(reconstructed: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+def reconstruction_loss(
+    hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor, weights: Tensor
+) -> Tensor:
     r"""Squared error of decoded features: Eq. 12, and the first term of Eq. 10.
 
     The decoder is a Gaussian of fixed variance, whose negative log-likelihood this is but for
     constants. Averaged over snippets and features, not summed as in the paper's text: the
     published weights belong to the mean, which the released implementation takes.
 
+    What is decoded, :math:`W h_t + b`, is as wide as the features, and never built:
+    :math:`\|x - W h - b\|^2 = \|x\|^2 + b^T (b - 2 x) + h^T (W^T W h - 2 W^T (x - b))`.
+
     Parameters
     ----------
-    reconstructed, x : Tensors of shape (n_rows, n_features)
+    hidden : Tensor of shape (n_rows, width)
+        What the decoder's last layer is given.
+    weight, bias : Tensors of shape (n_features, width) and (n_features,)
+        Of that layer.
+    x : Tensor of shape (n_rows, n_features)
     weights : Tensor of shape (n_rows,)
+        How much each row counts.
 
     Returns
     -------
@@ -169,11 +179,15 @@ def reconstruction_loss(reconstructed: Tensor, x: Tensor, weights: Tensor) -> Te
 
     Examples
     --------
-    >>> x = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
-    >>> reconstruction_loss(torch.zeros(2, 2), x, torch.ones(2))
-    tensor(5.)
+    >>> x = torch.tensor([[0.0, 2.0], [3.0, 4.0]])  # what is decoded here is 0
+    >>> reconstruction_loss(torch.zeros(2, 1), torch.ones(2, 1), torch.zeros(2), x, torch.ones(2))
+    tensor(7.2500)
     """
-    return weighted_mean((reconstructed - x).square().mean(dim=-1), weights)
+    projected = x @ weight - bias @ weight
+    of_hidden = (hidden * (hidden @ (weight.T @ weight) - 2 * projected)).sum(dim=1)
+    of_bias = bias @ bias - 2 * (x @ bias)
+    squared = torch.linalg.vector_norm(x, dim=1).square()
+    return weighted_mean(squared + of_bias + of_hidden, weights) / x.shape[1]
 
 
 def kl_to_latent_prior(

@@ -21,11 +21,15 @@ class ConditionalMLP(nn.Module):
 
     def forward(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to (n, n_outputs)."""
+        return self.third(self.hidden(x, attention))
+
+    def hidden(self, x: Tensor, attention: Tensor) -> Tensor:
+        """Map x (n, n_inputs) and attention (n,) to what the last layer is given (n, width)."""
         # The product with [x; attention], without a copy of x that is one column wider.
         weight = self.first.weight
         hidden = F.linear(x, weight[:, :-1], self.first.bias)
         hidden = torch.addcmul(hidden, attention[:, None], weight[:, -1]).relu()
-        return self.third(self.second(hidden).relu())
+        return self.second(hidden).relu()
 
 
 class DGAM(nn.Module):

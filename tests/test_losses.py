@@ -82,5 +82,24 @@ def test_kl_is_that_of_torch_distributions(r):
 
 def test_reconstruction_is_a_mean_over_weighted_snippets():
     x = torch.tensor([[0.0, 2.0], [4.0, 4.0]])
-    loss = losses.reconstruction_loss(torch.zeros(2, 2), x, torch.tensor([3.0, 1.0]))
+    nothing = torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2)  # decodes to 0
+    loss = losses.reconstruction_loss(*nothing, x, torch.tensor([3.0, 1.0]))
     assert loss.item() == pytest.approx((3 * 2 + 16) / 4)
+
+
+def test_reconstruction_and_its_gradients_are_those_of_what_is_decoded():
+    generator = torch.Generator().manual_seed(0)
+    x, hidden, weight, bias, weights = (
+        torch.rand(size, generator=generator) for size in ((20, 6), (20, 3), (6, 3), (6,), (20,))
+    )
+    parameters = [tensor.requires_grad_() for tensor in (hidden, weight, bias)]
+    decoded = hidden @ weight.T + bias
+    expected = ((decoded - x).square().mean(dim=1) * weights).sum() / weights.sum()
+    loss = losses.reconstruction_loss(hidden, weight, bias, x, weights)
+    torch.testing.assert_close(loss, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(loss, parameters),
+        torch.autograd.grad(expected, parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
