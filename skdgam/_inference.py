@@ -42,6 +42,23 @@ def resolve_device(device: str, fallback: bool = False) -> torch.device:
     return resolved
 
 
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Find the dtype of products in training.
+
+    "auto" is bfloat16 where the device has units for it, else float32.
+    """
+    if device.type == "cuda":
+        supported = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        supported = torch.cpu._is_amx_tile_supported()
+    if precision == "bfloat16" and not supported:
+        raise ValueError(
+            f'precision="bfloat16", but the device {device} has no units for it and would be '
+            'slower with it; use "float32" or "auto".'
+        )
+    return torch.bfloat16 if supported and precision != "float32" else torch.float32
+
+
 def to_arrays(network: DGAM) -> dict[str, np.ndarray]:
     """Copy the weights of a network into arrays."""
     return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}

@@ -14,6 +14,7 @@ from skdgam.sampling import mirrored_window
 
 SMOOTHING = 1.0  # standard deviation σ_s of Eq. 13, in snippets, released
 SMOOTHING_RADIUS = 4
+ROWS = 512  # that batches have a multiple of
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Objective:
 class Batch(NamedTuple):
     """Some videos as rows of snippets, one video after the other."""
 
-    features: Tensor  # (n_rows, n_features)
+    features: Tensor  # (n_rows, n_features), of the dtype that products with them have
     membership: Tensor  # (n_videos, n_rows): weight of a row in its video, else 0
     weights: Tensor  # (n_rows,): the column sums of membership
     video: Tensor  # (n_rows,): line of membership that a row belongs to
@@ -103,7 +104,8 @@ def attention_loss(
 
 def _reconstruction_loss(network: DGAM, z: Tensor, attention: Tensor, batch: Batch) -> Tensor:
     decoder = network.decoder
-    hidden, last = decoder.hidden(z, attention), decoder.third
+    hidden = decoder.hidden(z.to(batch.features.dtype), attention)
+    last = decoder.third
     return losses.reconstruction_loss(hidden, last.weight, last.bias, batch.features, batch.weights)
 
 
@@ -118,30 +120,45 @@ def pooled_logits(
 
 
 def make_batch(
-    videos: list[np.ndarray], n_snippets: int, is_labelled: np.ndarray, device: torch.device
+    videos: list[np.ndarray],
+    n_snippets: int,
+    is_labelled: np.ndarray,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Batch:
     """Put sampled videos, each of (n_snippets_i, n_features), together in one batch.
 
     Every video counts as `n_snippets` snippets. A shorter one weighs each of its snippets
-    more, which is what repeating them comes to, without the work.
+    more, which is what repeating them comes to, without the work. Features are of the `dtype`
+    that products with them shall have. Rows of no weight fill up a number of them that kernels
+    are ready for: some are prepared anew for each shape that they meet.
     """
     lengths = np.array([len(video) for video in videos])
-    video = np.repeat(np.arange(len(videos)), lengths)
-    row = np.arange(len(video))
-    membership = np.zeros((len(videos), len(video)), dtype=np.float32)
-    membership[video, row] = (n_snippets / lengths)[video]
+    n_rows = lengths.sum()
+    n_padded = -(-n_rows // ROWS) * ROWS
+    features = np.zeros((n_padded, videos[0].shape[1]), dtype=np.float32)
+    np.concatenate(videos, out=features[:n_rows])
+    video = np.zeros(n_padded, dtype=np.int64)
+    video[:n_rows] = np.repeat(np.arange(len(videos)), lengths)
+    row = np.arange(n_rows)
+    membership = np.zeros((len(videos), n_padded), dtype=np.float32)
+    membership[video[:n_rows], row] = (n_snippets / lengths)[video[:n_rows]]
     first = np.cumsum(lengths) - lengths
     windows = [_window(int(n)) + start for n, start in zip(lengths, first, strict=True)]
+    neighbours = np.zeros((n_padded, windows[0].shape[1]), dtype=np.int64)
+    np.concatenate(windows, out=neighbours[:n_rows])
     background = np.zeros((len(videos), 1))
     arrays = (
-        np.concatenate(videos),
         membership,
         membership.sum(axis=0),
         video,
-        np.concatenate(windows),
+        neighbours,
         np.concatenate([is_labelled, background], axis=1, dtype=np.float32),
     )
-    return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
+    return Batch(
+        torch.from_numpy(features).to(device, dtype),
+        *(torch.from_numpy(array).to(device) for array in arrays),
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -53,10 +53,20 @@ class Training:
     objective, schedule : Objective, Schedule
     seed : int
         Of all draws: snippets, order of videos, latent variables.
+    dtype : torch.dtype, default=torch.float32
+        Of products; weights, losses and optimizers are in float32 in any case.
     """
 
-    def __init__(self, network: DGAM, objective: Objective, schedule: Schedule, seed: int):
+    def __init__(
+        self,
+        network: DGAM,
+        objective: Objective,
+        schedule: Schedule,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+    ):
         self.network, self.objective, self.schedule = network, objective, schedule
+        self._dtype = dtype
         self.epoch = 0
         self._device = next(network.parameters()).device
         self._rng = np.random.default_rng(seed)
@@ -160,11 +170,12 @@ class Training:
             chosen = order[first : first + size]
             sampled = [videos[i][self._drawn[i]] for i in chosen]
             labels = is_labelled[chosen]
-            yield make_batch(sampled, self.schedule.n_snippets, labels, self._device)
+            yield make_batch(sampled, self.schedule.n_snippets, labels, self._device, self._dtype)
 
     def _noise(self, batch: Batch) -> Tensor:
         shape = (len(batch.features), self.network.latent_dim)
-        return torch.randn(shape, generator=self._generator, device=self._device)
+        noise = torch.randn(shape, generator=self._generator, device=self._device)
+        return noise.to(self._dtype)
 
 
 class EarlyStopping:

@@ -183,10 +183,12 @@ def reconstruction_loss(
     >>> reconstruction_loss(torch.zeros(2, 1), torch.ones(2, 1), torch.zeros(2), x, torch.ones(2))
     tensor(7.2500)
     """
-    projected = x @ weight - bias @ weight
-    of_hidden = (hidden * (hidden @ (weight.T @ weight) - 2 * projected)).sum(dim=1)
-    of_bias = bias @ bias - 2 * (x @ bias)
-    squared = torch.linalg.vector_norm(x, dim=1).square()
+    gram = (weight.T @ weight).to(x.dtype)
+    projected = x @ weight.to(x.dtype) - (bias @ weight).to(x.dtype)
+    inner = torch.addmm(projected, hidden, gram, beta=-2)
+    of_hidden = (hidden * inner).sum(dim=1, dtype=torch.float32)
+    of_bias = bias @ bias - 2 * (x @ bias.to(x.dtype)).float()
+    squared = torch.linalg.vector_norm(x, dim=1).float().square()
     return weighted_mean(squared + of_bias + of_hidden, weights) / x.shape[1]
 
 
@@ -219,9 +221,10 @@ def kl_to_latent_prior(
     >>> kl_to_latent_prior(attention[:, None] + 1, torch.zeros(2, 1), attention)
     tensor([0.5000, 0.5000])
     """
-    shift = mean - r * attention[:, None]
+    shift = mean - (r * attention[:, None]).to(mean.dtype)
     # Averaged, not summed, over dimensions: the published weight beta assumes it.
-    return 0.5 * (shift.square() + log_variance.exp() - log_variance - 1).mean(dim=-1)
+    divergence = shift.square() + log_variance.exp() - log_variance - 1
+    return 0.5 * divergence.mean(dim=-1, dtype=torch.float32)
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:

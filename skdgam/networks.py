@@ -21,15 +21,15 @@ class ConditionalMLP(nn.Module):
 
     def forward(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to (n, n_outputs)."""
-        return self.third(self.hidden(x, attention))
+        return product(self.hidden(x, attention), self.third.weight, self.third.bias)
 
     def hidden(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to what the last layer is given (n, width)."""
         # The product with [x; attention], without a copy of x that is one column wider.
-        weight = self.first.weight
-        hidden = F.linear(x, weight[:, :-1], self.first.bias)
-        hidden = torch.addcmul(hidden, attention[:, None], weight[:, -1]).relu()
-        return self.second(hidden).relu()
+        of_x, of_attention = self.first.weight[:, :-1], self.first.weight[:, -1]
+        hidden = product(x, of_x, self.first.bias)
+        hidden = torch.addcmul(hidden, attention[:, None].to(x.dtype), of_attention.to(x.dtype))
+        return product(hidden.relu_(), self.second.weight, self.second.bias).relu_()
 
 
 class DGAM(nn.Module):
@@ -70,11 +70,13 @@ class DGAM(nn.Module):
 
     def attention(self, x: Tensor) -> Tensor:
         """Attention λ (n,) in [0, 1] of snippets x (n, n_features)."""
-        return self.attention_head(x).squeeze(-1).sigmoid()
+        first, _, second = self.attention_head
+        hidden = product(x, first.weight, first.bias).relu_()
+        return product(hidden, second.weight, second.bias).squeeze(-1).float().sigmoid()
 
     def activation(self, x: Tensor) -> Tensor:
         """Class activation w·x (n, n_classes + 1): the logits without bias."""
-        return F.linear(x, self.classifier.weight)
+        return product(x, self.classifier.weight).float()
 
     def encode(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (n, latent_dim) each, of q(z given x, λ)."""
@@ -84,6 +86,11 @@ class DGAM(nn.Module):
     def decode(self, z: Tensor, attention: Tensor) -> Tensor:
         """Features (n, n_features) that z (n, latent_dim) stands for at this attention."""
         return self.decoder(z, attention)
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Product x W' + b in the dtype of x, whatever that of the weights, which are float32."""
+    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
 def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:

@@ -44,9 +44,15 @@ def optimizer(parameters):
     return torch.optim.Adam(parameters, lr=1e-3, betas=_training.ADAM_BETAS)
 
 
+def padded(rows, batch):
+    """An array (5, 40, k) as rows of a batch, which has more of them."""
+    rows = torch.from_numpy(rows).flatten(0, 1)
+    return torch.nn.functional.pad(rows, (0, 0, 0, len(batch.features) - len(rows)))
+
+
 def stage_b(network, batch, objective, released):
     parameters = [*network.encoder.parameters(), *network.decoder.parameters()]
-    noise = torch.from_numpy(released["step.posterior_noise"]).flatten(0, 1)
+    noise = padded(released["step.posterior_noise"], batch)
     loss, _ = _stages.cvae_loss(network, batch, objective, noise)
     scale = _training.CVAE_SCALE * float(released["step.warmup"])
     _training._step(optimizer(parameters), parameters, scale * loss)
@@ -55,7 +61,7 @@ def stage_b(network, batch, objective, released):
 
 def stage_a(network, batch, objective, released):
     parameters = [*network.attention_head.parameters(), *network.classifier.parameters()]
-    noise = torch.from_numpy(released["step.prior_noise"]).flatten(0, 1)
+    noise = padded(released["step.prior_noise"], batch)
     gamma1 = objective.gamma1 * float(released["step.warmup"])
     loss, terms = _stages.attention_loss(network, batch, objective, gamma1, noise)
     _training._step(optimizer(parameters), parameters, loss)
@@ -64,13 +70,14 @@ def stage_a(network, batch, objective, released):
 
 def test_attention_is_that_of_the_released_implementation(step, released):
     network, batch, _ = step
-    attention = network.attention(batch.features).detach().numpy()
+    attention = network.attention(batch.features)[:200].detach().numpy()
     np.testing.assert_allclose(attention, released["step.attention"].ravel(), rtol=1e-5)
 
 
 def test_posterior_is_that_of_the_released_implementation(step, released):
     network, batch, _ = step
-    mean, log_variance = network.encode(batch.features, network.attention(batch.features))
+    x = batch.features[:200]
+    mean, log_variance = network.encode(x, network.attention(x))
     for ours, name in ((mean, "mean"), (log_variance, "log_variance")):
         theirs = released[f"step.posterior_{name}"].reshape(-1, 128)
         np.testing.assert_allclose(ours.detach(), theirs, atol=1e-6)
@@ -111,7 +118,27 @@ def test_a_short_video_weighs_as_much_as_a_long_one():
         torch.device("cpu"),
     )
     assert batch.membership.sum(dim=1).tolist() == [20, 20]
-    assert batch.weights.tolist() == [4] * 5 + [1] * 20
+    assert batch.weights[:25].tolist() == [4] * 5 + [1] * 20
+
+
+def test_rows_that_fill_a_batch_up_change_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    videos = [rng.standard_normal((n, 6), dtype=np.float32) for n in (5, 20)]
+    network = DGAM(6, 2, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(512, 128, generator=torch.Generator().manual_seed(1))
+    values = []
+    for n_rows in (512, 5):
+        monkeypatch.setattr(_stages, "ROWS", n_rows)
+        batch = _stages.make_batch(videos, 20, np.eye(2, dtype=bool), torch.device("cpu"))
+        noise = noise[: len(batch.features)]
+        assert len(batch.features) == (512 if n_rows == 512 else 25)
+        b, _ = _stages.cvae_loss(network, batch, Objective(), noise)
+        a, _ = _stages.attention_loss(network, batch, Objective(), 0.5, noise)
+        parameters = list(network.parameters())
+        gradients = torch.autograd.grad(a + b, parameters)
+        values.append([a, b, *gradients])
+    for padded_value, value in zip(*values, strict=True):
+        torch.testing.assert_close(padded_value, value)
 
 
 def test_neighbours_stay_in_their_video():
@@ -121,7 +148,8 @@ def test_neighbours_stay_in_their_video():
         np.ones((3, 1), dtype=bool),
         torch.device("cpu"),
     )
-    assert torch.equal(batch.video[batch.neighbours], batch.video[:, None].expand(-1, 9))
+    video = batch.video[:13]
+    assert torch.equal(batch.video[batch.neighbours[:13]], video[:, None].expand(-1, 9))
 
 
 def test_pooled_logits_are_the_logits_of_pooled_features():
