@@ -54,11 +54,16 @@ class Videos:
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
 
+    @property
+    def names(self) -> np.ndarray | None:
+        """Names of the videos, if their source has them."""
+        return None if self._names is None else np.asarray(self._names)[self._videos]
+
     def columns(self, columns: Any) -> "Videos":
         """Show the same videos with some of their features only: those of one stream."""
         view = copy.copy(self)
-        view._columns = columns
-        view.n_features = len(np.arange(self._n_columns)[columns])
+        view._columns = columns if isinstance(columns, slice) else np.asarray(columns)
+        view.n_features = len(np.arange(self._n_columns)[view._columns])
         return view
 
     def part(self, chosen: Any) -> "Videos":

@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdgam import _inference
 from skdgam._base import LocalizerMixin
 from skdgam._features import check_features
+from skdgam._validation import check_classes
 from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.io import read_released
 from skdgam.localization import Search, propose
@@ -124,18 +125,19 @@ class FittedMixin(LocalizerMixin):
             If it is no such checkpoint, or has another number of classes.
         """
         model = cls(**params)
+        model._validate_params()
+        labels, classes = check_classes(classes), list(classes)
         weights = read_released(path)
-        labels = np.asarray(classes)
         n_classes = len(weights["classifier.bias"]) - 1
-        if labels.shape != (n_classes,) or len(np.unique(labels)) != n_classes:
+        if len(labels) != n_classes or len(classes) != n_classes:
             raise ValueError(
-                f"classes has {len(np.unique(labels))} different labels, but the classifier in "
-                f"{path} has {n_classes} beside background."
+                f"classes has {len(labels)} different labels, but the classifier in {path} has "
+                f"{n_classes} beside background."
             )
-        order = labels.argsort()
+        order = np.argsort(classes)
         for name in ("classifier.weight", "classifier.bias"):
             weights[name] = weights[name][[*order, n_classes]]
-        return model._set_weights(labels[order], weights)
+        return model._set_weights(labels, weights)
 
     def _plain_params(self):
         """Parameters for JSON, in which no generator has a place."""

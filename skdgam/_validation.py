@@ -16,6 +16,7 @@ from skdgam.intervals import make_intervals
 
 __all__ = [
     "check_annotations",
+    "check_classes",
     "check_detections",
     "check_durations",
     "check_known",
@@ -55,7 +56,7 @@ def check_weak_labels(
         if _is_nested_indicator(entries):
             raise ValueError(
                 "y has a list of 0 and 1 for each video. If that is an indicator matrix, pass "
-                "np.asarray(y); if 0 and 1 are labels, name each of them once."
+                "np.asarray(y); if 0 and 1 are labels, give sets of them."
             )
         labels = [_labels(entry, f"y[{i}]") for i, entry in enumerate(entries)]
         dtype = _common_dtype(labels)
@@ -65,9 +66,16 @@ def check_weak_labels(
         raise ValueError(
             "y has no label for any video; at least one video must show an action to learn."
         )
-    known = found if classes is None else np.unique(_label_array(list(classes), "classes"))
+    known = found if classes is None else check_classes(classes)
     check_known(labels, known)
     return known, np.stack([np.isin(known, label) for label in labels])
+
+
+def check_classes(classes: Iterable[Any]) -> np.ndarray:
+    """Check all labels that there are: sorted, each once."""
+    if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
+        raise TypeError(f"classes is {classes!r}; it must be a list of labels.")
+    return np.unique(_label_array(list(classes), "classes"))
 
 
 def check_known(labels: list[np.ndarray], classes: np.ndarray, name: str = "y") -> None:
@@ -220,7 +228,7 @@ def _entries(y: Any, n_videos: int | None, name: str = "y") -> list[Any]:
             f"{name} is {_short(y)}; it must be a sequence with one entry for each video: a list, "
             "or for an indicator matrix an array. An entry of a single video is wrapped as [y]."
         )
-    entries = list(y)
+    entries = list(y.detach().cpu().numpy() if hasattr(y, "detach") else y)
     if n_videos is not None:
         _check_length(entries, n_videos, name)
     return entries
@@ -258,13 +266,15 @@ def _indicator(y: Any) -> np.ndarray | None:
 
 
 def _is_nested_indicator(entries: list[Any]) -> bool:
-    """Whether entries are rows of 0 and 1, with a repetition that labels would not have."""
+    """Whether entries are rows of 0 and 1 that labels would not make: repeated, or reordered."""
     rows = [entry for entry in entries if isinstance(entry, list | tuple | np.ndarray)]
+    lengths = {len(row) for row in rows if np.ndim(row)}
     return (
         len(rows) == len(entries)
-        and len({len(row) for row in rows}) == 1
+        and len(lengths) == 1
         and all(isinstance(v, Number | np.bool) and v in (0, 1) for row in rows for v in row)
-        and any(len(set(row)) < len(row) for row in rows)
+        and lengths != {1}
+        and (any(len(set(row)) < len(row) for row in rows) or len({tuple(row) for row in rows}) > 1)
     )
 
 
@@ -391,7 +401,12 @@ def _common_dtype(labels: list[np.ndarray]) -> np.dtype:
             f"Some labels are text ({text[0][0].item()!r}) and some numbers "
             f"({number[0].item()!r}); use one kind."
         )
-    return np.result_type(*used) if used else np.dtype("U1")
+    common = np.result_type(*used) if used else np.dtype("U1")
+    if common.kind == "f" and any(label.astype(common).max() >= 2**53 for label in used):
+        raise ValueError(
+            "Labels are numbers too large for one kind of integer, of 2**53 and more; use text."
+        )
+    return common
 
 
 def _with_common_labels(videos: list[np.ndarray]) -> list[np.ndarray]:

@@ -15,8 +15,9 @@ from skdgam._features import check_features
 from skdgam._fitted import FittedMixin
 from skdgam._stages import Objective
 from skdgam._training import EarlyStopping, Schedule, Training, train
-from skdgam._validation import check_weak_labels
+from skdgam._validation import check_classes, check_weak_labels
 from skdgam.localization import Search
+from skdgam.metrics import check_thresholds
 from skdgam.networks import DGAM
 from skdgam.sampling import balanced_parts
 
@@ -337,16 +338,20 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
                 "early_stopping=False."
             )
         resumes = hasattr(self, "weights_")
-        if resumes and classes is not None and set(classes) != set(self.classes_.tolist()):
-            raise ValueError(
-                f"classes is {list(classes)}, but training began with {self.classes_.tolist()}."
-            )
+        if resumes and classes is not None:
+            given = check_classes(classes).tolist()
+            if given != self.classes_.tolist():
+                raise ValueError(
+                    f"classes is {given}, but training began with {self.classes_.tolist()}."
+                )
         schedule = replace(self._settings(Schedule), max_epochs=1)
         return self._train(X, y, classes, resumes, schedule)
 
     def _train(self, X, y, classes, resumes, schedule, report=None):
         """Train from the start, or from where the last training stopped."""
-        self._settings(Search)  # better refused now than after the training
+        # What is not needed before predict and score is better refused before the training.
+        self._settings(Search)
+        check_thresholds(self.tiou_thresholds)
         videos = check_features(X, self.n_features_in_ if resumes else None)
         classes, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
@@ -387,12 +392,13 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         """Mask of the videos that early stopping watches."""
         shares = [self.validation_fraction, 1 - self.validation_fraction]
         part = balanced_parts(is_labelled, shares, np.random.default_rng(seed))
-        is_only = (is_labelled & (is_labelled.sum(axis=0) == 1)).any(axis=1)
-        held_out = (part == 0) & ~is_only
-        if not held_out.any():
+        held_out = part == 0
+        held_out &= ~(is_labelled & (is_labelled.sum(axis=0) == 1)).any(axis=1)
+        is_lost = is_labelled.any(axis=0) & ~is_labelled[~held_out].any(axis=0)
+        if not held_out.any() or held_out.all() or is_lost.any():
             raise ValueError(
                 f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of "
-                f"{len(is_labelled)} videos without losing a class; raise it, or set "
-                "early_stopping=False."
+                f"{len(is_labelled)} videos and keep each class in training; set another fraction, "
+                "or early_stopping=False."
             )
         return held_out

@@ -38,7 +38,10 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
     Attributes
     ----------
     localizers_ : dict of DGAMLocalizer
-        The fitted localizers by the names of their streams.
+        The fitted localizers by the names of their streams. Parameters set in `streams` after
+        fitting are those of the next fit; what is fitted has its own.
+    columns_ : dict of slice or list
+        Of each stream, as fitted.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
         Of all streams together.
@@ -99,7 +102,8 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                     f"Stream {name!r} takes {n_columns} columns, {columns}, but its localizer was "
                     f"fitted with {localizer.n_features_in_} features."
                 )
-        return model._set_fitted({name: fitted for name, fitted, _ in streams}, n_features)
+        localizers = {name: fitted for name, fitted, _ in streams}
+        return model._set_fitted(localizers, {n: columns for n, _, columns in streams}, n_features)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
@@ -124,11 +128,12 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         for name, _, columns in streams:
             count_columns(name, columns, videos.n_features)
         for name, localizer, columns in streams:
-            localizers[name] = clone(localizer)
+            localizers[name] = self._localizer_to_fit(name, localizer, localizer.warm_start)
             with tasks.propagated(name, localizers[name]):
                 localizers[name].fit(videos.columns(columns), y)
         tasks.end()
-        return self._set_fitted(localizers, videos.n_features)
+        columns = {name: columns for name, _, columns in streams}
+        return self._set_fitted(localizers, columns, videos.n_features)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X, y, classes=None):
@@ -146,47 +151,49 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         streams = self._checked_streams()
         resumes = hasattr(self, "localizers_")
         videos = check_features(X, self.n_features_in_ if resumes else None)
-        localizers = {}  # copies, so that an error in one stream leaves all as they were
+        localizers = {}
         for name, localizer, columns in streams:
             count_columns(name, columns, videos.n_features)
-            localizers[name] = copy.copy(self.localizers_[name]) if resumes else clone(localizer)
+            localizers[name] = self._localizer_to_fit(name, localizer, resumes)
             localizers[name].partial_fit(videos.columns(columns), y, classes)
-        return self._set_fitted(localizers, videos.n_features)
+        columns = {name: columns for name, _, columns in streams}
+        return self._set_fitted(localizers, columns, videos.n_features)
 
     def _describe(self):
         """Describe a fitted localizer by a dict that JSON can hold, and arrays."""
         params = {name: getattr(self, name) for name in ("nms_threshold", "tiou_thresholds")}
         description = {"params": params, "streams": [], "n_features": self.n_features_in_}
         arrays = {}
-        for name, localizer, columns in self.streams:
+        templates = {name: localizer for name, localizer, _ in self.streams}
+        for k, (name, columns) in enumerate(self.columns_.items()):
             fitted, of_stream = self.localizers_[name]._describe()
             is_slice = isinstance(columns, slice)
             description["streams"].append(
                 {
                     "name": name,
-                    "params": localizer._plain_params(),
+                    "params": templates.get(name, self.localizers_[name])._plain_params(),
                     "slice": [columns.start, columns.stop, columns.step] if is_slice else None,
                     "columns": None if is_slice else list(columns),
                     "fitted": fitted,
                 }
             )
-            arrays |= {f"{name}.{key}": array for key, array in of_stream.items()}
+            arrays |= {f"{k}.{key}": array for key, array in of_stream.items()}
         return description, arrays
 
     @classmethod
     def _from_description(cls, description, arrays):
         """Rebuild what ``_describe`` has described; whatever is wrong with it is an error."""
-        streams, localizers = [], {}
-        for stream in description["streams"]:
-            name = stream["name"]
+        streams, localizers, of_columns = [], {}, {}
+        for k, stream in enumerate(description["streams"]):
+            name, prefix = stream["name"], f"{k}."
             columns = slice(*stream["slice"]) if stream["slice"] else stream["columns"]
             streams.append((name, DGAMLocalizer(**stream["params"]), columns))
-            prefix = f"{name}."
             of_stream = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
             localizers[name] = DGAMLocalizer._from_description(stream["fitted"], of_stream)
+            of_columns[name] = columns
         model = cls(streams, **description["params"])
         model._validate_params()
-        return model._set_fitted(localizers, description["n_features"])
+        return model._set_fitted(localizers, of_columns, description["n_features"])
 
     def predict_proba(self, X):
         """Probability that each action occurs in each video: the mean over the streams.
@@ -240,6 +247,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
 
     def _detect(self, videos, durations):
         """Yield the detections of each video, best first."""
+        self._validate_params()  # nms_threshold may have been set since fit
         localizers, columns = zip(*self._fitted_streams(), strict=True)
         activations = [
             localizer._activations(videos.columns(of_stream))
@@ -259,9 +267,19 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         return next(iter(self.localizers_.values()))._ends(videos, durations)
 
     def _fitted_streams(self):
-        return [(self.localizers_[name], columns) for name, _, columns in self.streams]
+        return [(self.localizers_[name], columns) for name, columns in self.columns_.items()]
 
-    def _set_fitted(self, localizers, n_features):
+    def _localizer_to_fit(self, name, localizer, resumes):
+        """Copy the unfitted localizer of a stream, or the fitted one with its parameters.
+
+        A copy, so that an error in one stream leaves all as they were.
+        """
+        fitted = getattr(self, "localizers_", {}).get(name)
+        if not resumes or fitted is None:
+            return clone(localizer)
+        return copy.copy(fitted).set_params(**localizer.get_params(deep=False))
+
+    def _set_fitted(self, localizers, columns, n_features):
         """Take fitted localizers over if they go together."""
         first, *others = localizers.values()
         for name, localizer in zip([*localizers][1:], others, strict=True):
@@ -272,6 +290,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                     "fitted on the same labels."
                 )
         self.localizers_ = localizers
+        self.columns_ = columns
         self.classes_ = first.classes_
         self.n_features_in_ = n_features
         return self
@@ -403,5 +422,13 @@ def _n_features_needed(localizer, columns):
     """Count the features that X must have at least for the columns of a fitted localizer."""
     if isinstance(columns, slice):
         last = (columns.start or 0) + (columns.step or 1) * (localizer.n_features_in_ - 1)
-        return columns.stop or last + 1
-    return int(np.max(columns)) + 1
+        needed = columns.stop or last + 1
+    else:
+        columns = np.asarray(columns)
+        needed = columns.size if columns.dtype == bool else int(columns.max(initial=-1)) + 1
+    if needed < localizer.n_features_in_:
+        raise ValueError(
+            f"The columns {columns!r} do not say how many features X has, for a localizer fitted "
+            f"with {localizer.n_features_in_} of them; count them from the left."
+        )
+    return needed

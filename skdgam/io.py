@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,7 +47,7 @@ def write_model(
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     content = safetensors.numpy.save(tensors, metadata={KEY: text})
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         part.write_bytes(content)
         part.replace(path)
@@ -117,6 +118,8 @@ def read_released(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     import torch
 
+    from skdgam.networks import ATTENTION_WIDTH
+
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -139,7 +142,25 @@ def read_released(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             f"{path} is no checkpoint of the released implementation: it lacks "
             f"{', '.join(missing)}, and has {', '.join([*tensors][:10]) or 'no tensor by name'}."
         )
-    return {ours: tensors[theirs].float().numpy() for theirs, ours in names.items()}
+    weights = {ours: tensors[theirs].float().numpy() for theirs, ours in names.items()}
+    n_outputs = weights["classifier.bias"].size
+    n_features = weights["classifier.weight"].size // max(n_outputs, 1)
+    expected = {
+        "attention_head.0.weight": (ATTENTION_WIDTH, n_features),
+        "attention_head.0.bias": (ATTENTION_WIDTH,),
+        "attention_head.2.weight": (1, ATTENTION_WIDTH),
+        "attention_head.2.bias": (1,),
+        "classifier.weight": (n_outputs, n_features),
+        "classifier.bias": (n_outputs,),
+    }
+    for theirs, ours in names.items():
+        found = weights[ours]
+        if found.shape != expected[ours] or not np.isfinite(found).all():
+            raise ValueError(
+                f"{path} has a {theirs} of shape {found.shape}; it must have the shape "
+                f"{expected[ours]} and finite values."
+            )
+    return weights
 
 
 def _import_safetensors() -> ModuleType:

@@ -62,13 +62,7 @@ def average_precision(
     """
     truth = check_annotations(y_true, name="y_true")
     detections = check_detections(y_pred, n_videos=len(truth))
-    thresholds = np.atleast_1d(np.asarray(tiou_thresholds, dtype=np.float64))
-    if not (
-        thresholds.size and thresholds.ndim == 1 and ((thresholds > 0) & (thresholds <= 1)).all()
-    ):
-        raise ValueError(
-            f"tiou_thresholds must be one or more numbers in (0, 1], but are {tiou_thresholds!r}."
-        )
+    thresholds = check_thresholds(tiou_thresholds)
     if not truth:
         raise ValueError("y_true is empty; it must have one entry for each video.")
     truth_video, true = _flatten(truth)
@@ -143,6 +137,18 @@ def _check_same_kind(true: np.ndarray, found: np.ndarray) -> None:
             f"y_true has labels like {true[0]!r}, but y_pred labels like {found[0]!r}; "
             "both must be text or both numbers to be compared."
         )
+
+
+def check_thresholds(tiou_thresholds: npt.ArrayLike) -> np.ndarray:
+    """Check thresholds of tIoU: one or more numbers in (0, 1], as an array (n_thresholds,)."""
+    thresholds = np.atleast_1d(np.asarray(tiou_thresholds, dtype=np.float64))
+    if not (
+        thresholds.size and thresholds.ndim == 1 and ((thresholds > 0) & (thresholds <= 1)).all()
+    ):
+        raise ValueError(
+            f"tiou_thresholds must be one or more numbers in (0, 1], but are {tiou_thresholds!r}."
+        )
+    return thresholds
 
 
 def _hits(

@@ -6,11 +6,11 @@ from numbers import Integral
 import numpy as np
 from sklearn.metrics import average_precision_score, make_scorer
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skdgam._validation import check_weak_labels
-from skdgam.metrics import mean_average_precision
+from skdgam.metrics import check_thresholds, mean_average_precision
 from skdgam.sampling import balanced_parts
 
 __all__ = ["WeakLabelKFold", "localization_scorer", "video_level_scorer"]
@@ -82,9 +82,15 @@ class WeakLabelKFold(BaseCrossValidator):
         n_videos = _num_samples(X)
         if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
             raise ValueError(f"n_splits={self.n_splits!r}; it must be an integer of at least 2.")
-        if groups is not None and len(groups) != n_videos:
-            raise ValueError(f"groups has {len(groups)} entries, but there are {n_videos} videos.")
-        n_units, units = (n_videos, "videos") if groups is None else (len(set(groups)), "groups")
+        n_units, units = n_videos, "videos"
+        if groups is not None:
+            groups = check_array(groups, input_name="groups", ensure_2d=False, dtype=None)
+            if groups.shape != (n_videos,):
+                raise ValueError(
+                    f"groups has shape {groups.shape}, but there are {n_videos} videos; pass one "
+                    "name or number for each."
+                )
+            n_units, units = len(np.unique(groups)), "groups"
         if n_units < self.n_splits:
             raise ValueError(f"n_splits={self.n_splits}, but there are only {n_units} {units}.")
         classes, is_labelled = check_weak_labels(y, n_videos)
@@ -141,7 +147,7 @@ def localization_scorer(tiou_thresholds=0.5):
     >>> from skdgam.model_selection import localization_scorer
     >>> scoring = {f"mAP@{t}": localization_scorer(t) for t in (0.3, 0.5, 0.7)}
     """
-    return make_scorer(_mean_map, tiou_thresholds=tiou_thresholds)
+    return make_scorer(_mean_map, tiou_thresholds=check_thresholds(tiou_thresholds).tolist())
 
 
 def _mean_map(y_true, y_pred, tiou_thresholds, intervals=None):
@@ -186,6 +192,7 @@ def video_level_scorer(estimator, X, y):
     >>> cross_val_score(model, X, labels, scoring=video_level_scorer, cv=2).shape
     (2,)
     """
+    check_is_fitted(estimator)
     _, is_labelled = check_weak_labels(y, len(X), estimator.classes_)
     occurs = is_labelled.any(axis=0)
     if not occurs.any():

@@ -1,5 +1,7 @@
 """The networks of one stream: attention, classifier, and conditional VAE (METHOD §1)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,15 +23,15 @@ class ConditionalMLP(nn.Module):
 
     def forward(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to (n, n_outputs)."""
-        return product(self.hidden(x, attention), self.third.weight, self.third.bias)
+        return linear(self.hidden(x, attention), self.third)
 
     def hidden(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to what the last layer is given (n, width)."""
         # The product with [x; attention], without a copy of x that is one column wider.
         of_x, of_attention = self.first.weight[:, :-1], self.first.weight[:, -1]
-        hidden = product(x, of_x, self.first.bias)
+        hidden = F.linear(x, of_x.to(x.dtype), self.first.bias.to(x.dtype))
         hidden = torch.addcmul(hidden, attention[:, None].to(x.dtype), of_attention.to(x.dtype))
-        return product(hidden.relu_(), self.second.weight, self.second.bias).relu_()
+        return linear(hidden.relu_(), self.second).relu_()
 
 
 class DGAM(nn.Module):
@@ -71,12 +73,12 @@ class DGAM(nn.Module):
     def attention(self, x: Tensor) -> Tensor:
         """Attention λ (n,) in [0, 1] of snippets x (n, n_features)."""
         first, _, second = self.attention_head
-        hidden = product(x, first.weight, first.bias).relu_()
-        return product(hidden, second.weight, second.bias).squeeze(-1).float().sigmoid()
+        hidden = linear(x, first).relu_()
+        return linear(hidden, second).squeeze(-1).float().sigmoid()
 
     def activation(self, x: Tensor) -> Tensor:
         """Class activation w·x (n, n_classes + 1): the logits without bias."""
-        return product(x, self.classifier.weight).float()
+        return F.linear(x, self.classifier.weight.to(x.dtype)).float()
 
     def encode(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (n, latent_dim) each, of q(z given x, λ)."""
@@ -88,9 +90,9 @@ class DGAM(nn.Module):
         return self.decoder(z, attention)
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Product x W' + b in the dtype of x, whatever that of the weights, which are float32."""
-    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+def linear(x: Tensor, layer: Any) -> Tensor:
+    """Apply a linear layer in the dtype of x; its weights are kept in float32."""
+    return F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
 def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:

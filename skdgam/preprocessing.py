@@ -19,9 +19,9 @@ class SnippetTransformer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     transformer : transformer
-        Anything that scikit-learn would fit to a matrix (n_snippets, n_features), such as
-        ``StandardScaler()`` or ``PCA(64)``. One with ``partial_fit`` is given some videos at a
-        time, so that features on disk stay there.
+        Anything that scikit-learn would fit to a finite float32 matrix (n_snippets, n_features)
+        alone, such as ``StandardScaler()``, ``PCA(64)``, or a ``FeatureUnion`` of several. Of
+        features on disk one with ``partial_fit`` is given some videos at a time, in one pass.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class SnippetTransformer(TransformerMixin, BaseEstimator):
         """
         videos = check_features(X)
         transformer = clone(self.transformer)
-        if hasattr(transformer, "partial_fit"):
+        if hasattr(transformer, "partial_fit") and not videos.in_memory:
             for group in grouped(videos, SNIPPETS_AT_ONCE):
                 transformer.partial_fit(np.concatenate(group))
         else:
@@ -110,6 +110,10 @@ class _Transformed:
     @property
     def shape(self):
         return (len(self),)
+
+    @property
+    def names(self):
+        return self._videos.names
 
     def __len__(self):
         return len(self._videos)

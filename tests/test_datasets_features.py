@@ -207,6 +207,26 @@ def test_a_file_that_was_cut_off(folders):
         FeatureFolder(folders)[1]
 
 
+def test_an_hdf5_file_that_is_damaged(folders):
+    pytest.importorskip("h5py")
+    folders[0].with_suffix(".h5").write_bytes(b"text")
+    with pytest.raises(ValueError, match="rgb.h5 is no HDF5 file, or is damaged"):
+        FeatureFolder(folders[0].with_suffix(".h5"))
+
+
+def test_a_dataset_that_is_damaged(folders):
+    path = as_hdf5(folders[0])
+    X = FeatureFolder(path)
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(ValueError, match=r"rgb.h5.jump cannot be read as an array"):
+        X[0]
+
+
+def test_hidden_files_are_no_videos(folders):
+    (folders[0] / "._run.npy").write_bytes(b"of a Mac")
+    assert "._run" not in FeatureFolder(folders[0]).names
+
+
 def test_a_group_in_place_of_a_dataset(folders):
     h5py = pytest.importorskip("h5py")
     path = as_hdf5(folders[0])

@@ -117,6 +117,7 @@ def test_parameters_are_checked(data, params, match):
         ({"proposal_threshold": [[0.1]]}, "proposal_threshold is"),
         ({"proposal_threshold": "high"}, "The 'proposal_threshold' parameter"),
         ({"min_snippets": 9, "max_snippets": 4}, "max_snippets=4 is less than min_snippets=9"),
+        ({"tiou_thresholds": [0.5, 1.5]}, "tiou_thresholds must be one or more numbers"),
         ({"localization": "both"}, "The 'localization' parameter"),
         ({"eta": -1.0}, "The 'eta' parameter"),
     ],
@@ -127,7 +128,7 @@ def test_settings_of_localization_are_checked_before_training_and_before_use(
     with pytest.raises(ValueError, match=match):
         quick(**parameters).fit(*data)
     with pytest.raises(ValueError, match=match):
-        copy.deepcopy(fitted).set_params(**parameters).predict(data[0])
+        copy.deepcopy(fitted).set_params(**parameters).score(*data)
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "cuda"])
@@ -452,10 +453,13 @@ def test_early_stopping_never_holds_out_the_only_video_of_a_class(data):
     assert model.fit(X, labels).classes_.tolist() == ["often", "rare"]
 
 
-@pytest.mark.parametrize("labels", [["a"], ["a", "b", "c"]])
-def test_early_stopping_with_too_few_videos(data, labels):
-    with pytest.raises(ValueError, match="early_stopping cannot hold out .* of . videos without"):
-        quick(early_stopping=True).fit(data[0][: len(labels)], labels)
+@pytest.mark.parametrize(
+    ("labels", "fraction"),
+    [(["a"], 0.1), (["a", "b", "c"], 0.1), (["a"] * 9, 0.99), (["a"] * 7 + ["b"] * 2, 0.8)],
+)
+def test_early_stopping_without_videos_to_hold_out_or_to_train_on(data, labels, fraction):
+    with pytest.raises(ValueError, match="early_stopping cannot hold out .* of . videos and keep"):
+        quick(early_stopping=True, validation_fraction=fraction).fit(data[0][: len(labels)], labels)
 
 
 def test_partial_fit_cannot_stop_early(data):
@@ -517,6 +521,12 @@ def test_a_released_checkpoint_has_no_generative_part_until_it_is_trained_on(
         model.reconstruction_error(data[0])
     model.partial_fit(*data)
     assert len(model.reconstruction_error(data[0])) == len(data[0])
+
+
+@pytest.mark.parametrize("classes", ["abc", 3, ["a", "b", 1], ["a", "b", None]])
+def test_classes_of_a_released_checkpoint_that_are_no_labels(released_checkpoint, classes):
+    with pytest.raises((TypeError, ValueError), match="classes (is|has the labels) "):
+        DGAMLocalizer.from_released(released_checkpoint, classes)
 
 
 @pytest.mark.parametrize("classes", [["a", "b"], ["a", "b", "b"], ["a", "b", "c", "d"]])

@@ -169,10 +169,35 @@ def test_calls_of_partial_fit_are_the_epochs_of_fit(data, fitted):
         np.testing.assert_array_equal(a, b)
 
 
+def test_parameters_set_since_fitting_are_those_of_the_next_training(data):
+    X, y = data
+    model = MultiStreamLocalizer(make_streams()).partial_fit(X, y)
+    model.set_params(rgb__learning_rate=0.5).partial_fit(X, y)
+    assert model.localizers_["rgb"].learning_rate == 0.5
+    assert model.localizers_["rgb"].n_epochs_ == 2
+
+
+def test_warm_start_of_a_stream(data):
+    model = MultiStreamLocalizer(make_streams(warm_start=True)).fit(*data)
+    assert model.fit(*data).localizers_["rgb"].n_epochs_ == 6
+
+
+def test_streams_changed_since_fitting_do_not_matter_to_predictions(data, fitted):
+    model = copy.deepcopy(fitted)
+    model.set_params(streams=[("other", make(), slice(0, 15))])
+    for a, b in zip(model.predict(data[0]), fitted.predict(data[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_nms_threshold_is_checked_when_it_is_used(data, fitted):
+    with pytest.raises(ValueError, match="The 'nms_threshold' parameter"):
+        copy.deepcopy(fitted).set_params(nms_threshold=-3).predict(data[0])
+
+
 def test_partial_fit_trains_all_streams_or_none(data):
     X, y = data
     model = MultiStreamLocalizer(make_streams()).partial_fit(X, y)
-    model.localizers_["flow"].learning_rate = 1e39
+    model.set_params(flow__learning_rate=1e39)
     before = {name: localizer.weights_ for name, localizer in model.localizers_.items()}
     with pytest.raises(FloatingPointError, match="diverged"):
         model.partial_fit(X, y)
@@ -234,15 +259,32 @@ def test_bad_streams(data, streams, error, match):
         MultiStreamLocalizer(streams).fit(*data)
 
 
-@pytest.mark.parametrize("columns", [slice(6, 14), slice(-9, -1), [6, 7], slice(6, 15, 2)])
+@pytest.mark.parametrize("columns", [slice(6, 14), slice(6, 15, 2), [*range(6, 16)]])
 def test_fitted_localizers_need_as_many_columns_as_they_were_fitted_with(fitted, columns):
-    with pytest.raises(ValueError, match="'flow' takes . columns, .* fitted with 9 features"):
+    with pytest.raises(ValueError, match="'flow' takes .+ columns, .* fitted with 9 features"):
         MultiStreamLocalizer.from_fitted(
             [
                 ("rgb", fitted.localizers_["rgb"], slice(0, 6)),
                 ("flow", fitted.localizers_["flow"], columns),
             ]
         )
+
+
+@pytest.mark.parametrize("columns", [slice(-9, -1), slice(None, -6), [-1, -2], []])
+def test_columns_of_fitted_localizers_count_from_the_left(fitted, columns):
+    with pytest.raises(ValueError, match="do not say how many features X has"):
+        MultiStreamLocalizer.from_fitted([("flow", fitted.localizers_["flow"], columns)])
+
+
+def test_columns_of_fitted_localizers_as_a_mask(data, fitted):
+    masks = np.arange(15) < 6, np.arange(15) >= 6
+    model = MultiStreamLocalizer.from_fitted(
+        [
+            (name, fitted.localizers_[name], mask)
+            for name, mask in zip(("rgb", "flow"), masks, strict=True)
+        ]
+    )
+    assert model.score(*data) == fitted.score(*data)
 
 
 def test_fitted_localizers_on_every_second_column(fitted):

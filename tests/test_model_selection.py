@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -92,7 +93,9 @@ def test_a_class_in_a_single_fold_is_warned_of():
         (WeakLabelKFold(2.5), SORTED, None, "n_splits=2.5; it must be an integer"),
         (WeakLabelKFold(4), ["run"] * 3, None, "n_splits=4, but there are only 3 videos"),
         (WeakLabelKFold(3), ["run"] * 4, [1, 1, 2, 2], "n_splits=3, but there are only 2 groups"),
-        (WeakLabelKFold(2), ["run"] * 4, [1, 2], "groups has 2 entries, but there are 4 videos"),
+        (WeakLabelKFold(2), ["run"] * 4, [1, 2], r"groups has shape \(2,\), but there are 4"),
+        (WeakLabelKFold(2), ["run"] * 2, [[1, 2], [3, 4]], r"groups has shape \(2, 2\)"),
+        (WeakLabelKFold(2), ["run"] * 2, [np.nan, 1.0], "groups contains NaN"),
     ],
 )
 def test_bad_splits(cv, y, groups, match):
@@ -155,6 +158,16 @@ def test_video_level_scorer_is_macro_average_precision(data, fitted):
     ]
     for form in (y, labels_of(y)):
         assert video_level_scorer(fitted, X, form) == pytest.approx(np.mean(per_class))
+
+
+def test_video_level_scorer_needs_a_fitted_model(data):
+    with pytest.raises(NotFittedError, match="not fitted"):
+        video_level_scorer(make(), *data)
+
+
+def test_localization_scorer_checks_its_thresholds():
+    with pytest.raises(ValueError, match="tiou_thresholds must be one or more numbers"):
+        localization_scorer(1.5)
 
 
 def test_video_level_scorer_leaves_classes_out_that_do_not_occur(data, fitted):

@@ -28,7 +28,7 @@ def make(**params):
 def fitted(request, data):
     if request.param == "one stream":
         return make(proposal_threshold=(0.05, 0.1)).fit(*data)
-    streams = [("rgb", make(), slice(0, 5)), ("flow", make(eta=np.float64(0.2)), [5, 6, 7, 8])]
+    streams = [("i3d", make(), slice(0, 5)), ("i3d.2", make(eta=np.float64(0.2)), (5, 6, 7, 8))]
     return MultiStreamLocalizer(streams, tiou_thresholds=np.array([0.3, 0.5])).fit(*data)
 
 
@@ -123,7 +123,7 @@ def test_parameters_of_a_model_file_are_those_that_were_saved(fitted, path):
     for name, value in fitted.get_params().items():
         if isinstance(value, tuple | np.ndarray):
             assert loaded[name] == list(value)
-        elif name not in ("streams", "rgb", "flow"):
+        elif name not in ("streams", "i3d", "i3d.2"):
             assert loaded[name] == value, name
 
 
@@ -157,7 +157,7 @@ def spoil(path, change):
 def of_first(description, arrays):
     """Description and names of the arrays of a file's only or first localizer."""
     if "streams" in description:
-        return description["streams"][0]["fitted"], "rgb."
+        return description["streams"][0]["fitted"], "0."
     return description, ""
 
 

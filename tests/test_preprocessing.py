@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA, IncrementalPCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from skdgam import DGAMLocalizer, preprocessing
+from skdgam._features import check_features
 from skdgam.datasets import FeatureFolder, make_untrimmed
 from skdgam.preprocessing import SnippetTransformer
 
@@ -52,7 +54,7 @@ def test_it_is_that_transformer_fitted_on_all_snippets(data, transformer):
         np.testing.assert_allclose(ours, expected.transform(x), rtol=1e-3, atol=1e-4)
 
 
-def test_partial_fit_is_given_some_snippets_at_a_time(data, monkeypatch):
+def test_features_on_disk_are_given_to_partial_fit_some_at_a_time(data, folder, monkeypatch):
     X, _ = data
     monkeypatch.setattr(preprocessing, "SNIPPETS_AT_ONCE", 300)
     sizes = []
@@ -62,13 +64,27 @@ def test_partial_fit_is_given_some_snippets_at_a_time(data, monkeypatch):
             sizes.append(len(X))
             return super().partial_fit(X, y)
 
-    model = SnippetTransformer(Counting(6)).fit(X)
+    model = SnippetTransformer(Counting(6)).fit(folder)
     assert sum(sizes) == sum(map(len, X))
     assert len(sizes) > 1
     assert max(sizes) <= 300
     exact = PCA(6).fit(np.concatenate(X))
     found = model.transformer_.explained_variance_
     np.testing.assert_allclose(found, exact.explained_variance_, rtol=1e-3)
+
+
+def test_features_in_memory_are_fitted_as_a_whole(data):
+    X, _ = data
+    transformer = MiniBatchKMeans(4, n_init=1, max_iter=20, random_state=0)
+    expected = clone(transformer).fit(np.concatenate(X))
+    found = SnippetTransformer(transformer).fit(X).transformer_
+    np.testing.assert_array_equal(found.cluster_centers_, expected.cluster_centers_)
+
+
+def test_errors_behind_it_name_the_video(folder):
+    spoil = SnippetTransformer(FunctionTransformer(lambda x: x * np.nan))
+    with pytest.raises(ValueError, match=r"X\[1\] \(video02\) is nan|X\[0\] \(video05\) is nan"):
+        check_features(spoil.fit_transform(folder)[[5, 2]])
 
 
 def test_features_are_not_changed(data):

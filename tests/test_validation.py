@@ -5,6 +5,7 @@ from enum import Enum
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,8 +64,24 @@ def test_members_of_an_enumeration_are_their_text():
     assert check_weak_labels(y, 2)[0].tolist() == ["sit", "walking"]
 
 
+@pytest.mark.parametrize("y", [[[1, 0], [0, 1]], [(1, 0, 0), (0, 0, 1)], list(np.eye(2))])
+def test_rows_of_an_indicator_in_a_list_are_not_taken_for_labels(y):
+    with pytest.raises(ValueError, match=r"pass np.asarray\(y\); if 0 and 1 are labels, give sets"):
+        check_weak_labels(y, len(y))
+
+
+def test_integers_that_no_integer_type_holds_together():
+    with pytest.raises(ValueError, match=r"Labels are numbers too large .* 2\*\*53 and more"):
+        check_weak_labels([2**63, 1], 2)
+
+
+def test_tensors_of_labels():
+    assert check_weak_labels(torch.tensor([0, 1, 1]), 3)[1].tolist() == [[1, 0], [0, 1], [0, 1]]
+
+
 def test_every_video_may_have_the_labels_0_and_1():
-    assert check_weak_labels([[0, 1], [1, 0]], 2)[0].tolist() == [0, 1]
+    for y in ([{0, 1}, {0, 1}], [[0, 1], [0, 1]]):
+        assert check_weak_labels(y, 2)[1].all()
     assert (
         check_weak_labels([[(0, 1, 0), (1, 2, 0)], [(0, 1, 1), (1, 2, 1)]], 2)[1].all(axis=0).any()
         == 0

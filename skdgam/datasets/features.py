@@ -2,10 +2,9 @@
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -156,10 +155,9 @@ class FeatureFolder:
 def _names_in(stream: Path) -> set[str]:
     """Names of all videos of a stream."""
     if stream.is_dir():
-        names = {path.stem for path in stream.glob("*.npy")}
+        names = {path.stem for path in stream.glob("[!.]*.npy")}  # none that a system hides
     elif stream.is_file() and stream.suffix in HDF5:
-        with _import_h5py().File(stream, "r") as file:
-            names = set(file)
+        names = set(_read_hdf5(stream, set))
     else:
         raise NotADirectoryError(
             f"{stream} is no folder; each stream needs one, with a .npy file a video, or an HDF5 "
@@ -175,11 +173,10 @@ def _array(stream: Path, name: str) -> np.ndarray:
     """Read what a stream has under a name; .npy files are memory-mapped."""
     try:
         if stream.suffix in HDF5:
-            with _import_h5py().File(stream, "r") as file:
-                return np.asarray(file[name])
+            return _read_hdf5(stream, lambda file: file[name][()])
         array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
-    except (ValueError, TypeError, EOFError, KeyError) as error:
+    except (ValueError, TypeError, EOFError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{_where(stream, name)} cannot be read as an array (n_snippets, n_features): {error}"
         ) from error
@@ -189,9 +186,14 @@ def _where(stream: Path, name: str) -> str:
     return f"{stream}/{name}" if stream.suffix in HDF5 else str(stream / f"{name}.npy")
 
 
-def _import_h5py() -> ModuleType:
+def _read_hdf5(path: Path, read: Callable[[Any], Any]) -> Any:
+    """Return read(file) of an HDF5 file."""
     try:
         import h5py
     except ImportError as error:
         raise ImportError('HDF5 files need h5py: pip install "skdgam[h5]".') from error
-    return h5py
+    try:
+        with h5py.File(path, "r") as file:
+            return read(file)
+    except OSError as error:  # names neither the file nor what is wrong with it for a reader
+        raise ValueError(f"{path} is no HDF5 file, or is damaged: {error}") from error
