@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
-.PHONY: test lint demo bench-quality clean
+.PHONY: test lint demo bench bench-quality clean
 test: lint
 	$(BIN)/python -m pytest -q
 
@@ -15,6 +15,10 @@ lint: .venv/installed
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py $(if $(HAPT),--hapt $(HAPT))
+
+# RELEASED=DIR measures a clone of the released implementation beside ours.
+bench: .venv/installed
+	$(BIN)/python benchmarks/speed.py $(if $(RELEASED),--released $(RELEASED))
 
 bench-quality: .venv/installed
 	$(BIN)/python benchmarks/quality.py $(if $(HAPT),--hapt $(HAPT))
