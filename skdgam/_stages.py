@@ -52,7 +52,7 @@ def cvae_loss(
     with torch.no_grad():
         attention = network.attention(x)
     mean, log_variance = network.encode(x, attention)
-    z = mean + (0.5 * log_variance).exp() * noise
+    z = mean + (0.5 * log_variance.clamp(max=losses.LOG_VARIANCE_BOUND)).exp() * noise
     reconstruction = _reconstruction_loss(network, z, attention, batch)
     kl = losses.weighted_mean(
         losses.kl_to_latent_prior(mean, log_variance, attention, objective.r), batch.weights

@@ -19,6 +19,8 @@ __all__ = [
     "smooth",
 ]
 
+LOG_VARIANCE_BOUND = 5.0  # of a prior's spread of 1, it is twelve times
+
 
 def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 0.0) -> Tensor:
     r"""Mean of the snippets of each video, weighted by attention: Eq. 4.
@@ -222,8 +224,12 @@ def kl_to_latent_prior(
     tensor([0.5000, 0.5000])
     """
     shift = mean - (r * attention[:, None]).to(mean.dtype)
+    # Beyond the bound the variance goes on as its tangent. As an exponential, the variance of one
+    # odd snippet would outweigh all else, and stay in Adam's moments for thousands of steps.
+    bounded = log_variance.clamp(max=LOG_VARIANCE_BOUND)
+    variance = bounded.exp() * (1 + log_variance - bounded)
     # Averaged, not summed, over dimensions: the published weight beta assumes it.
-    divergence = shift.square() + log_variance.exp() - log_variance - 1
+    divergence = shift.square() + variance - log_variance - 1
     return 0.5 * divergence.mean(dim=-1, dtype=torch.float32)
 
 

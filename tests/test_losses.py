@@ -80,6 +80,15 @@ def test_kl_is_that_of_torch_distributions(r):
     )
 
 
+def test_divergence_of_a_huge_variance_goes_on_as_its_tangent():
+    log_variance = torch.tensor([[5.0], [6.0], [200.0]], requires_grad=True)
+    kl = losses.kl_to_latent_prior(torch.zeros(3, 1), log_variance, torch.zeros(3))
+    (slope,) = torch.autograd.grad(kl.sum(), log_variance)
+    expected = 0.5 * (np.exp(5) - 1)
+    np.testing.assert_allclose(slope[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(kl.diff().detach(), [expected, 194 * expected], rtol=1e-5)
+
+
 def test_reconstruction_is_a_mean_over_weighted_snippets():
     x = torch.tensor([[0.0, 2.0], [4.0, 4.0]])
     nothing = torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2)  # decodes to 0
