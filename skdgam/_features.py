@@ -118,6 +118,11 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
         number from the others', or one of them is not finite.
     """
     if isinstance(X, Videos):  # checked before, by the localizer of several streams
+        if n_features not in (None, X.n_features):
+            raise ValueError(
+                f"The stream has {X.n_features} columns, but its localizer was fitted with "
+                f"{n_features} features."
+            )
         return X
     if getattr(X, "ndim", None) == 2:
         raise ValueError(

@@ -11,6 +11,7 @@ from skdgam._validation import check_classes
 from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.io import read_released
 from skdgam.localization import Search, propose
+from skdgam.metrics import check_thresholds
 from skdgam.networks import DGAM
 
 __all__ = ["FittedMixin"]
@@ -125,16 +126,15 @@ class FittedMixin(LocalizerMixin):
             If it is no such checkpoint, or has another number of classes.
         """
         model = cls(**params)
-        model._validate_params()
-        labels, classes = check_classes(classes), list(classes)
+        model._check_settings()
+        labels, order = np.unique(check_classes(classes), return_index=True)
         weights = read_released(path)
         n_classes = len(weights["classifier.bias"]) - 1
-        if len(labels) != n_classes or len(classes) != n_classes:
+        if len(labels) != n_classes or order.max() >= n_classes:
             raise ValueError(
                 f"classes has {len(labels)} different labels, but the classifier in {path} has "
                 f"{n_classes} beside background."
             )
-        order = np.argsort(classes)
         for name in ("classifier.weight", "classifier.bias"):
             weights[name] = weights[name][[*order, n_classes]]
         return model._set_weights(labels, weights)
@@ -162,24 +162,37 @@ class FittedMixin(LocalizerMixin):
     def _from_description(cls, description, arrays):
         """Rebuild what ``_describe`` has described; whatever is wrong with it is an error."""
         model = cls(**description["params"])
-        model._validate_params()
+        model._check_settings()
         parts = {"weights": {}, "history": {}}
         for name, array in arrays.items():
             part, _, name = name.partition(".")
             parts[part][name] = array
         classes = np.array(description["classes"], dtype=description["classes_dtype"])
         model._set_weights(classes, parts["weights"])
-        model.history_, model.n_epochs_ = parts["history"], description["n_epochs"]
+        n_epochs, history = description["n_epochs"], parts["history"]
+        if type(n_epochs) is not int or n_epochs < 0:
+            raise ValueError(f"n_epochs is {n_epochs!r}.")
+        if any(values.shape != (n_epochs,) for values in history.values()):
+            raise ValueError(f"The history is not of {n_epochs} epochs.")
+        model.history_, model.n_epochs_ = history, n_epochs
         return model
 
     def _set_weights(self, classes, weights):
         """Become fitted by weights, of which those of the CVAE may be missing."""
         network = _inference.from_arrays(weights, torch.device("cpu"))
         n_outputs, n_features = network.classifier.weight.shape
-        if classes.dtype.kind not in "Uiub" or classes.shape != (n_outputs - 1,):
+        if classes.dtype.kind not in "Uiubf" or classes.shape != (n_outputs - 1,):
             raise ValueError(f"{classes.tolist()} are not the {n_outputs - 1} classes.")
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            raise ValueError("Not all weights are finite.")
         self.classes_, self.n_features_in_, self.weights_ = classes, n_features, weights
         return self
+
+    def _check_settings(self):
+        """Check all parameters, also those that are not needed before predict and score."""
+        self._validate_params()
+        self._settings(Search)
+        check_thresholds(self.tiou_thresholds)
 
     def _check(self, X):
         """Check features against the fitted ones."""

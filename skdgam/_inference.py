@@ -50,7 +50,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         supported = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        supported = torch.cpu._is_amx_tile_supported()
+        supported = torch.cpu._is_amx_tile_supported()  # private, and the only way to ask
     if precision == "bfloat16" and not supported:
         raise ValueError(
             f'precision="bfloat16", but the device {device} has no units for it and would be '

@@ -1,6 +1,5 @@
 """Training: stage (b) and stage (a) in turn, with sampling, warm-up and history (METHOD §2)."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +66,7 @@ class Training:
     ):
         self.network, self.objective, self.schedule = network, objective, schedule
         self._dtype = dtype
-        self.epoch = 0
+        self.epoch, self.seed = 0, seed
         self._device = next(network.parameters()).device
         self._rng = np.random.default_rng(seed)
         self._generator = torch.Generator(self._device).manual_seed(seed)
@@ -77,7 +76,6 @@ class Training:
             name: torch.optim.Adam(group, lr=schedule.learning_rate, betas=ADAM_BETAS, fused=True)
             for name, group in {"cvae": self._cvae, "heads": self._heads}.items()
         }
-        self._drawn: list[slice | np.ndarray] = []
 
     def run_epoch(self, videos: Videos, is_labelled: np.ndarray) -> dict[str, float]:
         """Train one epoch: a pass of stage (b), then one of stage (a).
@@ -93,18 +91,19 @@ class Training:
             The mean of each loss term; those of the CVAE are left out if γ₁ is 0.
         """
         objective, schedule = self.objective, self.schedule
-        if self.epoch % schedule.refresh_every == 0 or not self._drawn:
-            self._drawn = [_draw(n, schedule.n_snippets, self._rng) for n in videos.lengths]
+        # The same draw for `refresh_every` epochs, also if training is resumed between them.
+        rng = np.random.default_rng([self.seed, self.epoch // schedule.refresh_every])
+        drawn = [_draw(n, schedule.n_snippets, rng) for n in videos.lengths]
         warmup = schedule.warmup(self.epoch)
         gamma1_now = objective.gamma1 * (warmup if schedule.warmup_gamma1 else 1.0)
 
         terms = []
         if objective.gamma1:  # else nothing looks at the CVAE
-            for batch in self._batches(videos, is_labelled):
+            for batch in self._batches(videos, is_labelled, drawn):
                 loss, stage_b = cvae_loss(self.network, batch, objective, self._noise(batch))
                 _step(self._optimizers["cvae"], self._cvae, CVAE_SCALE * warmup * loss)
                 terms.append(stage_b)
-        for batch in self._batches(videos, is_labelled):
+        for batch in self._batches(videos, is_labelled, drawn):
             noise = self._noise(batch)
             loss, stage_a = attention_loss(self.network, batch, objective, gamma1_now, noise)
             _step(self._optimizers["heads"], self._heads, loss)
@@ -119,12 +118,14 @@ class Training:
     def state(self) -> dict[str, Any]:
         """Everything but the weights, as numbers and arrays that any machine can read."""
         moments = {
-            f"{name}.{index}.{kind}": value.cpu().numpy().copy()
+            name: {
+                index: {kind: value.cpu().numpy().copy() for kind, value in of_parameter.items()}
+                for index, of_parameter in optimizer.state_dict()["state"].items()
+            }
             for name, optimizer in self._optimizers.items()
-            for index, of_parameter in optimizer.state_dict()["state"].items()
-            for kind, value in of_parameter.items()
         }
         return {
+            "seed": self.seed,
             "moments": moments,
             "rng": self._rng.bit_generator.state,
             "generator": self._generator.get_state().numpy().copy(),
@@ -149,26 +150,28 @@ class Training:
         self.epoch = epoch
         if state is None:
             return
+        self.seed = state["seed"]
         self._rng.bit_generator.state = state["rng"]
         generator = torch.tensor(state["generator"])
         # The generator of another kind of device has another state; this one keeps its seed.
         if len(generator) == len(self._generator.get_state()):
             self._generator.set_state(generator)
         for name, optimizer in self._optimizers.items():
-            moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
-            for key, value in state["moments"].items():
-                group, index, kind = key.split(".")
-                if group == name:
-                    moments[int(index)][kind] = torch.tensor(value)
-            optimizer.load_state_dict(optimizer.state_dict() | {"state": dict(moments)})
+            moments = {
+                index: {kind: torch.tensor(value) for kind, value in of_parameter.items()}
+                for index, of_parameter in state["moments"][name].items()
+            }
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
 
-    def _batches(self, videos: Videos, is_labelled: np.ndarray) -> Iterator[Batch]:
+    def _batches(
+        self, videos: Videos, is_labelled: np.ndarray, drawn: list[slice | np.ndarray]
+    ) -> Iterator[Batch]:
         """One pass over the videos in random order; the last short batch is dropped."""
         order = self._rng.permutation(len(videos))
         size = min(self.schedule.batch_size, len(videos))
         for first in range(0, len(videos) - size + 1, size):
             chosen = order[first : first + size]
-            sampled = [videos[i][self._drawn[i]] for i in chosen]
+            sampled = [videos[i][drawn[i]] for i in chosen]
             labels = is_labelled[chosen]
             yield make_batch(sampled, self.schedule.n_snippets, labels, self._device, self._dtype)
 
@@ -250,6 +253,8 @@ def train(
         The mean of each loss term in each epoch; nan for what is not computed.
     """
     history: dict[str, list[float]] = {name: [] for name in HISTORY}
+    if early_stopping is not None and training.epoch:
+        early_stopping.watch(training)  # what is resumed may stay the best
     for epoch in range(training.schedule.max_epochs):
         means = training.run_epoch(videos, is_labelled)
         if early_stopping is not None:

@@ -66,16 +66,16 @@ def check_weak_labels(
         raise ValueError(
             "y has no label for any video; at least one video must show an action to learn."
         )
-    known = found if classes is None else check_classes(classes)
+    known = found if classes is None else np.unique(check_classes(classes))
     check_known(labels, known)
     return known, np.stack([np.isin(known, label) for label in labels])
 
 
 def check_classes(classes: Iterable[Any]) -> np.ndarray:
-    """Check all labels that there are: sorted, each once."""
+    """Check all labels that there are: an array of them, in the order given."""
     if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
         raise TypeError(f"classes is {classes!r}; it must be a list of labels.")
-    return np.unique(_label_array(list(classes), "classes"))
+    return _label_array(list(classes), "classes")
 
 
 def check_known(labels: list[np.ndarray], classes: np.ndarray, name: str = "y") -> None:

@@ -1,6 +1,7 @@
 """DGAMLocalizer: the method as one scikit-learn estimator."""
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,8 +17,6 @@ from skdgam._fitted import FittedMixin
 from skdgam._stages import Objective
 from skdgam._training import EarlyStopping, Schedule, Training, train
 from skdgam._validation import check_classes, check_weak_labels
-from skdgam.localization import Search
-from skdgam.metrics import check_thresholds
 from skdgam.networks import DGAM
 from skdgam.sampling import balanced_parts
 
@@ -75,8 +74,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         The criterion is the cross-entropy of their video-level probabilities and labels. It
         saves epochs; localization did not gain by it in the project's benchmarks.
     validation_fraction : float, default=0.1
-        Share of the videos that early stopping holds out, balanced over classes. The only video
-        of a class is not held out.
+        Share of the videos that early stopping holds out, balanced over classes; about one in
+        two, three, four, …. The only video of a class is not held out.
     n_iter_no_change : int, default=50
         Epochs without a lower loss on the held-out videos after which early stopping stops.
     warm_start : bool, default=False
@@ -177,7 +176,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         "warmup_gamma1": ["boolean"],
         "refresh_every": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "localization": [StrOptions({"tcam", "attention"})],
@@ -300,10 +299,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             If the training diverges.
         """
         resumes = self.warm_start and hasattr(self, "weights_")
-
-        def report(fitted):
-            return AfterEpoch(self, X, y, fitted)
-
+        report = partial(AfterEpoch, self, X, y)
         return self._train(X, y, None, resumes, self._settings(Schedule), report)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -311,7 +307,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         """Train one epoch on some videos, from where the last call left off.
 
         For videos that do not all exist at once. Calls with all videos of a data set come to
-        the same as ``fit``, whose epochs they are. `warmup_epochs` counts calls.
+        the same as ``fit``, whose epochs they are. `warmup_epochs` counts calls; nothing is
+        printed, and no callback is called.
 
         Parameters
         ----------
@@ -339,7 +336,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             )
         resumes = hasattr(self, "weights_")
         if resumes and classes is not None:
-            given = check_classes(classes).tolist()
+            given = np.unique(check_classes(classes)).tolist()
             if given != self.classes_.tolist():
                 raise ValueError(
                     f"classes is {given}, but training began with {self.classes_.tolist()}."
@@ -349,18 +346,16 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
 
     def _train(self, X, y, classes, resumes, schedule, report=None):
         """Train from the start, or from where the last training stopped."""
-        # What is not needed before predict and score is better refused before the training.
-        self._settings(Search)
-        check_thresholds(self.tiou_thresholds)
+        self._check_settings()
+        device = _inference.resolve_device(self.device)
+        dtype = _inference.resolve_precision(self.precision, device)
         videos = check_features(X, self.n_features_in_ if resumes else None)
         classes, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
         )
-        device = _inference.resolve_device(self.device)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)
         network = DGAM(videos.n_features, len(classes), self.latent_dim, generator).to(device)
-        dtype = _inference.resolve_precision(self.precision, device)
         training = Training(network, self._settings(Objective), schedule, seed, dtype)
         if resumes:
             state = getattr(self, "training_state_", None)  # no part of a model file
@@ -372,7 +367,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
 
         early_stopping = None
         if self.early_stopping:
-            held_out = self._held_out(is_labelled, seed)
+            held_out = self._held_out(is_labelled, training.seed)
             early_stopping = EarlyStopping(
                 videos.part(held_out), is_labelled[held_out], self.n_iter_no_change
             )
@@ -390,9 +385,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
 
     def _held_out(self, is_labelled, seed):
         """Mask of the videos that early stopping watches."""
-        shares = [self.validation_fraction, 1 - self.validation_fraction]
-        part = balanced_parts(is_labelled, shares, np.random.default_rng(seed))
-        held_out = part == 0
+        n_parts = round(1 / self.validation_fraction)
+        held_out = balanced_parts(is_labelled, n_parts, np.random.default_rng(seed)) == 0
         held_out &= ~(is_labelled & (is_labelled.sum(axis=0) == 1)).any(axis=1)
         is_lost = is_labelled.any(axis=0) & ~is_labelled[~held_out].any(axis=0)
         if not held_out.any() or held_out.all() or is_lost.any():

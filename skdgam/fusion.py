@@ -13,6 +13,7 @@ from skdgam._features import check_features, count_columns
 from skdgam.estimator import DGAMLocalizer
 from skdgam.intervals import non_maximum_suppression
 from skdgam.io import read_model
+from skdgam.metrics import check_thresholds
 
 __all__ = ["MultiStreamLocalizer", "load"]
 
@@ -72,7 +73,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
 
     @classmethod
     def from_fitted(cls, streams, **params):
-        """Put fitted localizers together, without fitting.
+        """Put fitted localizers together, without fitting; they are shared, not copied.
 
         Parameters
         ----------
@@ -95,13 +96,6 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         for _, localizer, _ in model._checked_streams():
             check_is_fitted(localizer)
         n_features = max(_n_features_needed(fitted, columns) for _, fitted, columns in streams)
-        for name, localizer, columns in streams:
-            n_columns = count_columns(name, columns, n_features)
-            if n_columns != localizer.n_features_in_:
-                raise ValueError(
-                    f"Stream {name!r} takes {n_columns} columns, {columns}, but its localizer was "
-                    f"fitted with {localizer.n_features_in_} features."
-                )
         localizers = {name: fitted for name, fitted, _ in streams}
         return model._set_fitted(localizers, {n: columns for n, _, columns in streams}, n_features)
 
@@ -152,8 +146,14 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         resumes = hasattr(self, "localizers_")
         videos = check_features(X, self.n_features_in_ if resumes else None)
         localizers = {}
-        for name, localizer, columns in streams:
+        for name, _, columns in streams:
             count_columns(name, columns, videos.n_features)
+            if resumes and not np.array_equal(columns, self.columns_.get(name)):
+                raise ValueError(
+                    f"Stream {name!r} takes the columns {columns!r}, but training began with "
+                    f"{self.columns_.get(name)!r}."
+                )
+        for name, localizer, columns in streams:
             localizers[name] = self._localizer_to_fit(name, localizer, resumes)
             localizers[name].partial_fit(videos.columns(columns), y, classes)
         columns = {name: columns for name, _, columns in streams}
@@ -188,11 +188,17 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
             name, prefix = stream["name"], f"{k}."
             columns = slice(*stream["slice"]) if stream["slice"] else stream["columns"]
             streams.append((name, DGAMLocalizer(**stream["params"]), columns))
-            of_stream = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+            of_stream = {
+                key.removeprefix(prefix): array
+                for key, array in arrays.items()
+                if key.startswith(prefix)
+            }
             localizers[name] = DGAMLocalizer._from_description(stream["fitted"], of_stream)
             of_columns[name] = columns
         model = cls(streams, **description["params"])
         model._validate_params()
+        model._checked_streams()
+        check_thresholds(model.tiou_thresholds)
         return model._set_fitted(localizers, of_columns, description["n_features"])
 
     def predict_proba(self, X):
@@ -288,6 +294,13 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                     f"Stream {name!r} knows the classes {localizer.classes_.tolist()}, but "
                     f"{[*localizers][0]!r} knows {first.classes_.tolist()}; all streams must be "
                     "fitted on the same labels."
+                )
+        for name, localizer in localizers.items():
+            n_columns = count_columns(name, columns[name], n_features)
+            if n_columns != localizer.n_features_in_:
+                raise ValueError(
+                    f"Stream {name!r} takes {n_columns} columns, {columns[name]!r}, but its "
+                    f"localizer was fitted with {localizer.n_features_in_} features."
                 )
         self.localizers_ = localizers
         self.columns_ = columns

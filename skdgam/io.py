@@ -83,7 +83,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         with safetensors.safe_open(path, framework="np") as file:
             description = json.loads((file.metadata() or {}).get(KEY, "null"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, ValueError, TypeError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is no model file of skdgam, or is damaged: {error}.") from error
     if not isinstance(description, dict) or not isinstance(description.get("version"), int):
         raise ValueError(f"{path} is no model file of skdgam, as save of a localizer writes it.")
@@ -142,7 +142,9 @@ def read_released(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             f"{path} is no checkpoint of the released implementation: it lacks "
             f"{', '.join(missing)}, and has {', '.join([*tensors][:10]) or 'no tensor by name'}."
         )
-    weights = {ours: tensors[theirs].float().numpy() for theirs, ours in names.items()}
+    weights = {
+        ours: tensors[theirs].detach().to_dense().float().numpy() for theirs, ours in names.items()
+    }
     n_outputs = weights["classifier.bias"].size
     n_features = weights["classifier.weight"].size // max(n_outputs, 1)
     expected = {

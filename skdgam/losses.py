@@ -164,6 +164,8 @@ def reconstruction_loss(
 
     What is decoded, :math:`W h_t + b`, is as wide as the features, and never built:
     :math:`\|x - W h - b\|^2 = \|x\|^2 + b^T (b - 2 x) + h^T (W^T W h - 2 W^T (x - b))`.
+    In bfloat16 the value, not its gradient, loses its digits where the mean of features is far
+    above their spread.
 
     Parameters
     ----------

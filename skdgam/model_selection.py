@@ -97,12 +97,15 @@ class WeakLabelKFold(BaseCrossValidator):
         rng = None
         if self.shuffle:
             rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-        fold = balanced_parts(is_labelled, np.full(self.n_splits, 1 / self.n_splits), rng, groups)
-        missing = [classes[~is_labelled[fold != k].any(axis=0)] for k in range(self.n_splits)]
+        fold = balanced_parts(is_labelled, self.n_splits, rng, groups)
+        occurs = is_labelled.any(axis=0)
+        missing = [
+            classes[occurs & ~is_labelled[fold != k].any(axis=0)] for k in range(self.n_splits)
+        ]
         if any(map(len, missing)):
             k = next(k for k, labels in enumerate(missing) if len(labels))
             warnings.warn(
-                f"{sum(map(len, missing))} of {len(classes)} classes have all their {units} in one "
+                f"{sum(map(len, missing))} of {occurs.sum()} classes have all their {units} in one "
                 f"fold, such as {missing[k][0].item()!r} in fold {k}: a model is tested on what it "
                 "was not trained on, and its score fails. Use fewer folds, or leave them out.",
                 UserWarning,

@@ -89,21 +89,20 @@ def mirrored_window(n: int, radius: int) -> np.ndarray:
 
 def balanced_parts(
     is_labelled: np.ndarray,
-    shares: npt.ArrayLike,
+    n_parts: int,
     rng: np.random.Generator | None = None,
     groups: npt.ArrayLike | None = None,
 ) -> np.ndarray:
     """Divide videos into parts that each hold their share of every class.
 
     One by one, those with the rarest classes first, videos go to where they are missing most:
-    where the squares of what each part has of a class, relative to its share, grow least. That
-    counts for every class, for videos without a label, and for videos as such.
+    where the squares of what each part has of a class, as a share of all, grow least. That counts
+    for every class, for videos without a label, and for videos as such.
 
     Parameters
     ----------
     is_labelled : ndarray of bool of shape (n_videos, n_classes)
-    shares : array-like of shape (n_parts,)
-        Of the videos, positive with a sum of 1.
+    n_parts : int
     rng : numpy.random.Generator, optional
         Shuffles the videos first; without it the order given decides between equals.
     groups : array-like of shape (n_videos,), optional
@@ -118,10 +117,9 @@ def balanced_parts(
     >>> import numpy as np
     >>> from skdgam.sampling import balanced_parts
     >>> is_labelled = np.array([[1, 0], [1, 0], [1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
-    >>> balanced_parts(is_labelled, [0.5, 0.5])
+    >>> balanced_parts(is_labelled, 2)
     array([0, 1, 0, 1, 0, 1])
     """
-    shares = np.asarray(shares, dtype=np.float64)
     everything = np.ones((len(is_labelled), 1))
     is_empty = ~is_labelled.any(axis=1, keepdims=True)
     counted = np.concatenate([is_labelled, is_empty, everything], axis=1)
@@ -134,9 +132,9 @@ def balanced_parts(
     order = np.arange(len(amount)) if rng is None else rng.permutation(len(amount))
     order = order[np.argsort(-amount[order].max(axis=1), kind="stable")]
     part = np.empty(len(amount), dtype=int)
-    filled = np.zeros((len(shares), amount.shape[1]))
+    filled = np.zeros((n_parts, amount.shape[1]))
     for k in order:
-        growth = ((2 * filled + amount[k]) * amount[k]).sum(axis=1) / shares
+        growth = ((2 * filled + amount[k]) * amount[k]).sum(axis=1)
         part[k] = growth.argmin()
         filled[part[k]] += amount[k]
     return part[group]

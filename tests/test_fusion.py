@@ -177,6 +177,14 @@ def test_parameters_set_since_fitting_are_those_of_the_next_training(data):
     assert model.localizers_["rgb"].n_epochs_ == 2
 
 
+def test_partial_fit_goes_on_with_the_same_columns(data):
+    model = MultiStreamLocalizer(make_streams()).partial_fit(*data)
+    (rgb, flow) = make_streams()
+    model.set_params(streams=[(*rgb[:2], slice(0, 5)), flow])
+    with pytest.raises(ValueError, match=r"'rgb' takes .*\(0, 5, None\), but training began with"):
+        model.partial_fit(*data)
+
+
 def test_warm_start_of_a_stream(data):
     model = MultiStreamLocalizer(make_streams(warm_start=True)).fit(*data)
     assert model.fit(*data).localizers_["rgb"].n_epochs_ == 6

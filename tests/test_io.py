@@ -82,8 +82,9 @@ def with_header(header):
         with_header({"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}),
         with_header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}) + bytes(4),
         with_header({"__metadata__": {"skdgam": "{"}}),
+        with_header({"__metadata__": {"skdgam": "[" * 100_000}}),
     ],
-    ids=["zip", "pickle", "long header", "huge array", "wrong size", "no JSON"],
+    ids=["zip", "pickle", "long header", "huge array", "wrong size", "no JSON", "deep JSON"],
 )
 def test_files_of_another_kind(tmp_path, content):
     path = tmp_path / "model.skdgam"
@@ -130,6 +131,28 @@ def test_a_checkpoint_is_read_by_our_names(tmp_path, prefix):
         "classifier.bias": (3,),
     }
     assert all(value.dtype == np.float32 for value in weights.values())
+
+
+def test_a_checkpoint_of_parameters_is_read(tmp_path):
+    state = {name: torch.nn.Parameter(value) for name, value in checkpoint().items()}
+    torch.save(state, tmp_path / "rgb.pth")
+    assert read_released(tmp_path / "rgb.pth")["classifier.weight"].shape == (3, 5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clf_head.fc1.bias": torch.zeros(2)},
+        {"att_head.fc1.weight": torch.ones(256, 4)},
+        {"att_head.fc2.weight": torch.ones(1, 128)},
+        {"clf_head.fc1.bias": torch.tensor(0.0)},
+        {"clf_head.fc1.bias": torch.full((3,), np.nan)},
+    ],
+)
+def test_checkpoints_whose_parts_do_not_go_together(tmp_path, change):
+    torch.save(checkpoint() | change, tmp_path / "rgb.pth")
+    with pytest.raises(ValueError, match="it must have the shape .* and finite values"):
+        read_released(tmp_path / "rgb.pth")
 
 
 class Trap:

@@ -86,6 +86,11 @@ def test_a_class_in_a_single_fold_is_warned_of():
         folds(WeakLabelKFold(2, random_state=0), ["rare", *["often"] * 5])
 
 
+def test_a_class_without_any_video_is_not_warned_of():
+    indicator = np.array([[1, 0], [1, 0], [1, 0], [1, 0]])
+    assert len(folds(WeakLabelKFold(2, random_state=0), indicator)) == 2
+
+
 @pytest.mark.parametrize(
     ("cv", "y", "groups", "match"),
     [

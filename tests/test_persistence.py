@@ -132,7 +132,7 @@ def test_a_generator_is_not_saved(data, tmp_path):
     assert skdgam.load(tmp_path / "model").random_state is None
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64, "U7"])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64, "U7"])
 def test_labels_keep_their_dtype(data, tmp_path, dtype):
     labels = np.array([1, 2] * 6).astype(dtype)
     model = make().fit(data[0], labels)
@@ -161,6 +161,22 @@ def of_first(description, arrays):
     return description, ""
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"slice": [0, 4, None]}, "takes 4 columns"),
+        ({"slice": None}, "takes the columns None"),
+        ({"name": "i3d.2"}, "Names provided are not unique"),
+    ],
+)
+def test_streams_that_do_not_go_together(data, tmp_path, change, match):
+    streams = [("i3d", make(), slice(0, 5)), ("i3d.2", make(), slice(5, 9))]
+    MultiStreamLocalizer(streams).fit(*data).save(tmp_path / "model")
+    spoil(tmp_path / "model", lambda description, _: description["streams"][0].update(change))
+    with pytest.raises(ValueError, match=match):
+        skdgam.load(tmp_path / "model")
+
+
 def test_a_localizer_of_another_class(path):
     spoil(path, lambda description, arrays: description.update({"class": "Mine"}))
     with pytest.raises(ValueError, match="holds a 'Mine', but load knows only DGAMLocalizer, Mul"):
@@ -181,6 +197,16 @@ def test_a_localizer_of_another_class(path):
         ),
         (lambda d, a: a.update({of_first(d, a)[1] + "trap.x": np.ones(3)}), "KeyError: 'trap'"),
         (lambda d, a: a.clear(), "KeyError: 'classifier.weight'"),
+        (lambda d, a: of_first(d, a)[0].update(n_epochs=-100), "n_epochs is -100"),
+        (lambda d, a: of_first(d, a)[0].update(n_epochs=7), "The history is not of 7 epochs"),
+        (
+            lambda d, a: a[of_first(d, a)[1] + "weights.classifier.bias"].fill(np.nan),
+            "Not all weights are finite",
+        ),
+        (
+            lambda d, a: of_first(d, a)[0]["params"].update(proposal_threshold=[2.0]),
+            "proposal_threshold is",
+        ),
     ],
 )
 def test_contents_that_do_not_make_a_localizer(path, change, match):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ class FeatureFolder:
 
     Indexed as scikit-learn's splitters do it, a part of the videos is a view that reads
     nothing, and a pickle holds paths and names only. So cross-validation, also in several
-    processes, never has more than one video in memory.
+    processes, has no more videos in memory than are worked on together.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def _names_in(stream: Path) -> set[str]:
             "file (.h5, .hdf5) with a dataset a video."
         )
     if not names:
-        what = "dataset" if stream.suffix in HDF5 else ".npy file"
+        what = "dataset" if stream.is_file() else ".npy file"
         raise FileNotFoundError(f"{stream} has no {what}; expected one for each video.")
     return names
 
@@ -172,18 +173,18 @@ def _names_in(stream: Path) -> set[str]:
 def _array(stream: Path, name: str) -> np.ndarray:
     """Read what a stream has under a name; .npy files are memory-mapped."""
     try:
-        if stream.suffix in HDF5:
+        if stream.is_file():
             return _read_hdf5(stream, lambda file: file[name][()])
         array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
-    except (ValueError, TypeError, EOFError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, EOFError, KeyError, AttributeError, BadZipFile) as error:
         raise ValueError(
             f"{_where(stream, name)} cannot be read as an array (n_snippets, n_features): {error}"
         ) from error
 
 
 def _where(stream: Path, name: str) -> str:
-    return f"{stream}/{name}" if stream.suffix in HDF5 else str(stream / f"{name}.npy")
+    return f"{stream}/{name}" if stream.is_file() else str(stream / f"{name}.npy")
 
 
 def _read_hdf5(path: Path, read: Callable[[Any], Any]) -> Any:
