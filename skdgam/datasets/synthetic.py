@@ -120,34 +120,19 @@ def make_untrimmed(
     features = []
     for video, seconds in zip(layout, lengths, strict=True):
         n_snippets = max(int(seconds / snippet_seconds), 1)
-        evidence = np.zeros((n_snippets, len(classes)))
-        is_action = np.zeros((n_snippets, 1))
-        for interval in video:
-            column = np.searchsorted(classes, interval["label"])
-            length = interval["end"] - interval["start"]
-            strength = rng.uniform(0.7, 1.3)
-            beside = np.clip(length * rng.uniform(0.3, 1.0, 2), 2 * snippet_seconds, 10.0)
-            around = _rows(
-                interval["start"] - beside[0], interval["end"] + beside[1], snippet_seconds
-            )
-            inside = _rows(interval["start"], interval["end"], snippet_seconds)
-            np.maximum(evidence[around, column], context * strength, out=evidence[around, column])
-            evidence[inside, column] = strength
-            is_action[inside] = 1
-        scene = rng.randint(N_SCENES)
-        features.append(
-            np.concatenate(
-                [
-                    CLASS_STRENGTH * evidence @ world["class"]
-                    + appearance * is_action * world["action"]
-                    + world["scene"][scene]
-                    + noise * rng.standard_normal((n_snippets, world["scene"].shape[1]))
-                    for world in worlds
-                ],
-                axis=1,
-                dtype=np.float32,
-            )
+        columns = np.searchsorted(classes, video["label"])
+        evidence, is_action = _content(
+            video, columns, (n_snippets, len(classes)), context, snippet_seconds, rng
         )
+        scene = rng.randint(N_SCENES)
+        streams = [
+            CLASS_STRENGTH * evidence @ world["class"]
+            + appearance * is_action * world["action"]
+            + world["scene"][scene]
+            + noise * rng.standard_normal((n_snippets, world["scene"].shape[1]))
+            for world in worlds
+        ]
+        features.append(np.concatenate(streams, axis=1, dtype=np.float32))
     return features, layout
 
 
@@ -159,6 +144,28 @@ def _world(n_classes: int, n_features: int, rng: np.random.RandomState) -> dict[
         name: rows / np.linalg.norm(rows, axis=1, keepdims=True)
         for name, rows in directions.items()
     }
+
+
+def _content(
+    video: np.ndarray,
+    columns: np.ndarray,
+    shape: tuple[int, int],
+    context: float,
+    snippet_seconds: float,
+    rng: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Evidence (n_snippets, n_classes) of each class, and the mask (n_snippets, 1) of action."""
+    evidence, is_action = np.zeros(shape), np.zeros((shape[0], 1))
+    for interval, column in zip(video, columns, strict=True):
+        start, end = interval["start"], interval["end"]
+        strength = rng.uniform(0.7, 1.3)
+        beside = np.clip((end - start) * rng.uniform(0.3, 1.0, 2), 2 * snippet_seconds, 10.0)
+        around = _rows(start - beside[0], end + beside[1], snippet_seconds)
+        inside = _rows(start, end, snippet_seconds)
+        np.maximum(evidence[around, column], context * strength, out=evidence[around, column])
+        evidence[inside, column] = strength
+        is_action[inside] = 1
+    return evidence, is_action
 
 
 def _random_layout(
