@@ -389,7 +389,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         held_out = balanced_parts(is_labelled, n_parts, np.random.default_rng(seed)) == 0
         held_out &= ~(is_labelled & (is_labelled.sum(axis=0) == 1)).any(axis=1)
         is_lost = is_labelled.any(axis=0) & ~is_labelled[~held_out].any(axis=0)
-        if not held_out.any() or held_out.all() or is_lost.any():
+        if not held_out.any() or is_lost.any():
             raise ValueError(
                 f"early_stopping cannot hold out validation_fraction={self.validation_fraction} of "
                 f"{len(is_labelled)} videos and keep each class in training; set another fraction, "

@@ -97,7 +97,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
             check_is_fitted(localizer)
         n_features = max(_n_features_needed(fitted, columns) for _, fitted, columns in streams)
         localizers = {name: fitted for name, fitted, _ in streams}
-        return model._set_fitted(localizers, {n: columns for n, _, columns in streams}, n_features)
+        return model._set_fitted(localizers, _checked_columns(streams, n_features), n_features)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
@@ -118,15 +118,13 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         streams = self._checked_streams()
         videos = check_features(X)
         tasks = Subtasks(self, X, y, len(streams))
+        columns = _checked_columns(streams, videos.n_features)
         localizers = {}
-        for name, _, columns in streams:
-            count_columns(name, columns, videos.n_features)
-        for name, localizer, columns in streams:
+        for name, localizer, _ in streams:
             localizers[name] = self._localizer_to_fit(name, localizer, localizer.warm_start)
             with tasks.propagated(name, localizers[name]):
-                localizers[name].fit(videos.columns(columns), y)
+                localizers[name].fit(videos.columns(columns[name]), y)
         tasks.end()
-        columns = {name: columns for name, _, columns in streams}
         return self._set_fitted(localizers, columns, videos.n_features)
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -145,18 +143,19 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         streams = self._checked_streams()
         resumes = hasattr(self, "localizers_")
         videos = check_features(X, self.n_features_in_ if resumes else None)
+        columns = _checked_columns(streams, videos.n_features)
+        if resumes:
+            for name, given in columns.items():
+                began_with = self.columns_.get(name)
+                if not np.array_equal(given, began_with):
+                    raise ValueError(
+                        f"Stream {name!r} takes the columns {given!r}, but training began with "
+                        f"{began_with!r}."
+                    )
         localizers = {}
-        for name, _, columns in streams:
-            count_columns(name, columns, videos.n_features)
-            if resumes and not np.array_equal(columns, self.columns_.get(name)):
-                raise ValueError(
-                    f"Stream {name!r} takes the columns {columns!r}, but training began with "
-                    f"{self.columns_.get(name)!r}."
-                )
-        for name, localizer, columns in streams:
+        for name, localizer, _ in streams:
             localizers[name] = self._localizer_to_fit(name, localizer, resumes)
-            localizers[name].partial_fit(videos.columns(columns), y, classes)
-        columns = {name: columns for name, _, columns in streams}
+            localizers[name].partial_fit(videos.columns(columns[name]), y, classes)
         return self._set_fitted(localizers, columns, videos.n_features)
 
     def _describe(self):
@@ -429,6 +428,13 @@ def load(path):
         reason = " ".join(f"{type(error).__name__}: {error}".split())  # torch's have many lines
         message = f"{path} is no model file of skdgam, or is damaged: {reason}"
         raise ValueError(message) from error
+
+
+def _checked_columns(streams, n_features):
+    """Columns of each stream by its name, which must lie in the features."""
+    for name, _, columns in streams:
+        count_columns(name, columns, n_features)
+    return {name: columns for name, _, columns in streams}
 
 
 def _n_features_needed(localizer, columns):

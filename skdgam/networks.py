@@ -17,9 +17,9 @@ class ConditionalMLP(nn.Module):
 
     def __init__(self, n_inputs: int, n_outputs: int, width: int = CVAE_WIDTH):
         super().__init__()
-        self.first = _linear(n_inputs + 1, width)  # attention is the last column
-        self.second = _linear(width, width)
-        self.third = _linear(width, n_outputs)
+        self.first = _blank_linear(n_inputs + 1, width)  # attention is the last column
+        self.second = _blank_linear(width, width)
+        self.third = _blank_linear(width, n_outputs)
 
     def forward(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to (n, n_outputs)."""
@@ -57,9 +57,9 @@ class DGAM(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.attention_head = nn.Sequential(
-            _linear(n_features, ATTENTION_WIDTH), nn.ReLU(), _linear(ATTENTION_WIDTH, 1)
+            _blank_linear(n_features, ATTENTION_WIDTH), nn.ReLU(), _blank_linear(ATTENTION_WIDTH, 1)
         )
-        self.classifier = _linear(n_features, n_classes + 1)
+        self.classifier = _blank_linear(n_features, n_classes + 1)
         self.encoder = ConditionalMLP(n_features, 2 * latent_dim)
         self.decoder = ConditionalMLP(latent_dim, n_features)
         if generator is not None:
@@ -95,6 +95,6 @@ def linear(x: Tensor, layer: Any) -> Tensor:
     return F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
-def _linear(n_inputs: int, n_outputs: int) -> nn.Linear:
+def _blank_linear(n_inputs: int, n_outputs: int) -> nn.Linear:
     """A linear layer without values yet: nothing is drawn from the global generator."""
     return nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
