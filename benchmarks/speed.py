@@ -67,7 +67,7 @@ def ours(shape, dtype):
     X, y = made_up(*shape)
     network = DGAM(shape[2], shape[3], generator=torch.Generator().manual_seed(0))
     schedule = Schedule(N_SNIPPETS, 1, BATCH, 1e-3, 0, True, 1)
-    training = Training(network, Objective(pooling="released"), schedule, 0, dtype)
+    training = Training([network], [Objective(pooling="released")], schedule, 0, dtype)
     return partial(training.run_epoch, check_features(X), y)
 
 

@@ -1,20 +1,33 @@
-"""What the two stages of training minimise, on batches of rows (METHOD §2)."""
+"""The two stages of training: their losses, and the gradients of these (METHOD §2).
 
+Several models of one shape learn at once, from the same snippets and with the same noise. Weights,
+and what they make of snippets, have a leading axis (n_models,); snippets are columns. The wide
+gradients are written out: automatic ones pass over memory twice as often, which takes the time.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from skdgam import losses
-from skdgam.networks import DGAM
-from skdgam.sampling import mirrored_window
+from skdgam._batches import SMOOTHING_RADIUS, Chunk
+from skdgam._layers import (
+    AttentionHead,
+    FirstLayers,
+    Perceptron,
+    Reconstruction,
+    Tensors,
+    product,
+    relu_backward,
+    row_sums,
+    squared_norm,
+)
 
 SMOOTHING = 1.0  # standard deviation σ_s of Eq. 13, in snippets, released
-SMOOTHING_RADIUS = 4
-ROWS = 512  # that batches have a multiple of
+LOG_VARIANCE_BOUND = 5.0  # of a prior's spread of 1, it is twelve times
 
 
 @dataclass(frozen=True)
@@ -30,140 +43,281 @@ class Objective:
     pooling: str = "paper"
 
 
-class Batch(NamedTuple):
-    """Some videos as rows of snippets, one video after the other."""
+class CVAEStage:
+    r"""Stage (b), Eq. 10: attention is frozen, and the label of snippets that the CVAE learns.
 
-    features: Tensor  # (n_rows, n_features), of the dtype that products with them have
-    membership: Tensor  # (n_videos, n_rows): weight of a row in its video, else 0
-    weights: Tensor  # (n_rows,): the column sums of membership
-    video: Tensor  # (n_rows,): line of membership that a row belongs to
-    neighbours: Tensor  # (n_rows, window): rows under the smoothing window
-    is_labelled: Tensor  # (n_videos, n_classes + 1): labels as 0 and 1, background last
+    A chunk's part of the loss is the weighted mean over its snippets of
 
+    .. math:: \tfrac{1}{D} \|x_t - \text{decoder}(z_t, \lambda_t)\|^2
+        + \beta\, KL(q(z_t | x_t, \lambda_t) \,\|\, \mathcal{N}(r \lambda_t \mathbf{1}, I)),
 
-def cvae_loss(
-    network: DGAM, batch: Batch, objective: Objective, noise: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of stage (b), Eq. 10: attention is frozen and serves as label.
+    the divergence averaged over latent dimensions: the published weights belong to means, which
+    the released implementation takes.
 
-    `noise` (n_rows, latent_dim) is standard normal. Returned with the loss are its terms.
+    Parameters
+    ----------
+    weights : dict of Tensors of shape (n_models, ...)
+        Of all networks, by their names in DGAM.
+    objectives : sequence of n_models Objectives
+    scale : float, default=1.0
+        Factor of the gradients.
+    dtype : torch.dtype, default=torch.float32
+        Of products.
     """
-    x = batch.features
-    with torch.no_grad():
-        attention = network.attention(x)
-    mean, log_variance = network.encode(x, attention)
-    z = mean + (0.5 * log_variance.clamp(max=losses.LOG_VARIANCE_BOUND)).exp() * noise
-    reconstruction = _reconstruction_loss(network, z, attention, batch)
-    kl = losses.weighted_mean(
-        losses.kl_to_latent_prior(mean, log_variance, attention, objective.r), batch.weights
-    )
-    loss = reconstruction + objective.beta * kl
-    return loss, {"cvae_reconstruction": reconstruction, "cvae_kl": kl}
 
-
-def attention_loss(
-    network: DGAM, batch: Batch, objective: Objective, gamma1: float, noise: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of stage (a), Eq. 16, with γ₁ as it is at this moment of the warm-up.
-
-    `noise` (n_rows, latent_dim) is standard normal. Returned with the loss are its terms.
-    """
-    x, attention = batch.features, network.attention(batch.features)
-    activation = network.activation(x)
-    foreground, background = pooled_logits(
-        activation, attention, batch.membership, network.classifier.bias, objective.pooling
-    )
-    # A video without any label shows background alone, in its foreground too.
-    target = batch.is_labelled.clone()
-    target[:, -1] = 1 - target.amax(dim=1)
-    is_background = torch.zeros_like(target)
-    is_background[:, -1] = 1
-    with torch.no_grad():
-        probability = losses.smooth(
-            activation.softmax(dim=-1), batch.neighbours, _smoothing_kernel(x.device)
+    def __init__(
+        self,
+        weights: Tensors,
+        objectives: Sequence[Objective],
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ):
+        self._scale = scale
+        work = {name: value.to(dtype) for name, value in weights.items()}
+        self._reconstruction = Reconstruction(weights, dtype)
+        self._attention = AttentionHead(work)
+        self._encoder, self._decoder = Perceptron(work, "encoder"), Perceptron(work, "decoder")
+        self._last, self._last_bias = work["encoder.third.weight"], work["encoder.third.bias"]
+        parts = self._attention, self._encoder, self._reconstruction
+        self._on_features = FirstLayers([part.first for part in parts])
+        self._r, self._beta = (
+            _column(objectives, name, self._last.device) for name in ("r", "beta")
         )
-        guides = losses.guidance(probability, batch.is_labelled[batch.video])
-    terms = {
-        "foreground": losses.classification_loss(
-            foreground, target / target.sum(dim=1, keepdim=True)
-        ),
-        "background": losses.classification_loss(background, is_background),
-        "guide": losses.guide_loss(attention, *guides, batch.weights),
-    }
-    loss = (
-        objective.foreground_weight * terms["foreground"]
-        + objective.alpha * terms["background"]
-        + objective.gamma2 * terms["guide"]
-    )
-    if objective.gamma1:
-        z = objective.r * attention[:, None] + noise
-        terms["reconstruction"] = _reconstruction_loss(network, z, attention, batch)
-        loss = loss + gamma1 * terms["reconstruction"]
-    return loss, terms
+
+    @torch.no_grad()
+    def sums(self, chunk: Chunk, noise: Tensor) -> Tensors:
+        """Sum up over a chunk what gradients and loss terms are made of.
+
+        `noise` (latent_dim, n_rows) is standard normal.
+        """
+        x, dtype = chunk.features, chunk.features.dtype
+        on_attention, on_encoder, projected = self._on_features(x)
+        _, attention = self._attention(on_attention)
+        label = attention.to(dtype)
+        encoder = self._encoder.forward(on_encoder, label)
+        posterior = product(self._last, encoder[1], self._last_bias)
+        mean, log_variance = posterior.chunk(2, dim=1)
+        # Beyond the bound the variance goes on as its tangent. As an exponential, the variance of
+        # one odd snippet would outweigh all else, and stay in Adam's moments for long.
+        bounded = log_variance.clamp(max=LOG_VARIANCE_BOUND)
+        deviation = (0.5 * bounded).exp_()
+        moved = deviation * noise
+        z = mean + moved
+        decoder = self._decoder.forward(self._decoder.on_input(z), label)
+        error = self._reconstruction.error(decoder[1], projected)
+
+        share = chunk.shares / x.shape[1]
+        to_decoder = self._decoder.backward(error.mul_(2 * share.to(dtype)), decoder)
+        to_z = product(self._decoder.first[0].mT, to_decoder[0])
+        per_nat = self._beta * chunk.shares / mean.shape[1]
+        shift = mean - (self._r * attention).to(dtype)
+        excess = torch.addcmul(shift.new_tensor(-1), deviation, deviation)  # of the variance over 1
+        to_posterior = torch.empty_like(posterior)
+        to_mean, to_log_variance = to_posterior.chunk(2, dim=1)
+        torch.addcmul(to_z, per_nat.to(dtype), shift, out=to_mean)
+        through_z = torch.ops.aten.hardtanh_backward(
+            to_z.mul_(moved), log_variance, -torch.inf, LOG_VARIANCE_BOUND
+        )
+        torch.addcmul(through_z, per_nat.to(dtype), excess, out=to_log_variance).mul_(0.5)
+        to_encoder = self._encoder.backward(product(self._last.mT, to_posterior), encoder)
+
+        weighted = decoder[1] * share.to(dtype)
+        rows = torch.cat([to_encoder[0], weighted, share.to(dtype).expand(len(mean), 1, -1)], dim=1)
+        slope = torch.e**LOG_VARIANCE_BOUND
+        divergence = (
+            row_sums(shift.square_().add_(excess))
+            + (slope - 1) * row_sums(log_variance)
+            - slope * row_sums(bounded)
+        )
+        return {
+            "features": product(rows, x),
+            "decoder.gram": product(weighted, decoder[1].mT),
+            "decoder.weighted": weighted.sum(dim=-1),
+            "decoder.first.input": product(to_decoder[0], z.mT),
+            "encoder.third.weight": product(to_posterior, encoder[1].mT),
+            "encoder.third.bias": to_posterior.sum(dim=-1),
+            **self._decoder.sums(to_decoder, decoder, label),
+            **self._encoder.sums(to_encoder, encoder, label),
+            "squared": share @ squared_norm(x),
+            "share": share.sum(),
+            "cvae_kl": 0.5 / mean.shape[1] * (divergence @ chunk.shares),
+        }
+
+    @torch.no_grad()
+    def gradients(self, sums: Tensors) -> tuple[Tensors, Tensors]:
+        """Gradients of encoder and decoder, and the terms (n_models,) of the loss."""
+        width = self._encoder.first[0].shape[1]
+        of_features = sums["features"]
+        gradients, reconstruction = self._reconstruction.gradients(
+            of_features[:, width:-1],
+            of_features[:, -1],
+            *(sums[name] for name in ("decoder.gram", "decoder.weighted", "squared", "share")),
+        )
+        for name, value in sums.items():
+            if name.endswith((".weight", ".bias")):
+                gradients[name] = value
+        for part, of_input in (
+            ("encoder", of_features[:, :width]),
+            ("decoder", sums["decoder.first.input"]),
+        ):
+            first = [of_input, sums[f"{part}.first.attention"]]
+            gradients[f"{part}.first.weight"] = torch.cat(first, dim=-1)
+        terms = {"cvae_reconstruction": reconstruction, "cvae_kl": sums["cvae_kl"]}
+        return {name: self._scale * value for name, value in gradients.items()}, terms
 
 
-def _reconstruction_loss(network: DGAM, z: Tensor, attention: Tensor, batch: Batch) -> Tensor:
-    decoder = network.decoder
-    hidden = decoder.hidden(z.to(batch.features.dtype), attention)
-    last = decoder.third
-    return losses.reconstruction_loss(hidden, last.weight, last.bias, batch.features, batch.weights)
+class AttentionStage:
+    r"""Stage (a), Eq. 16: attention and classifier learn, and the CVAE is frozen.
+
+    .. math:: L_{fg} + \alpha L_{bg} + \gamma_2 L_{guide} + \gamma_1 L_{re}
+
+    Parameters
+    ----------
+    weights, objectives, dtype
+        As for :class:`CVAEStage`.
+    warmup : float, default=1.0
+        Factor of γ₁. If γ₁ is 0, for all models, no model looks at its CVAE.
+    """
+
+    def __init__(
+        self,
+        weights: Tensors,
+        objectives: Sequence[Objective],
+        warmup: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ):
+        work = {name: value.to(dtype) for name, value in weights.items()}
+        device = weights["classifier.weight"].device
+        self._attention, self._bias = AttentionHead(work), weights["classifier.bias"]
+        self._pooling = objectives[0].pooling
+        self._alpha, self._gamma1, self._gamma2, self._foreground_weight = (
+            _column(objectives, name, device)[:, 0, 0]
+            for name in ("alpha", "gamma1", "gamma2", "foreground_weight")
+        )
+        self._gamma1 = warmup * self._gamma1
+        self._generative = any(objective.gamma1 for objective in objectives)
+        no_bias = torch.zeros_like(work["classifier.bias"])
+        layers = [self._attention.first, (work["classifier.weight"], no_bias)]
+        if self._generative:
+            self._reconstruction = Reconstruction(weights, dtype)
+            self._decoder = Perceptron(work, "decoder")
+            # z = r λ + noise, of which only λ has a gradient: what moves with λ is one vector.
+            r = _column(objectives, "r", device).to(dtype)
+            of_input = self._decoder.first[0].sum(dim=-1, keepdim=True)
+            self._decoder.on_attention = self._decoder.on_attention + r * of_input
+            layers += [self._reconstruction.first, self._reconstruction.of_bias]
+        self._on_features = FirstLayers(layers)
+
+    @torch.no_grad()
+    def sums(self, chunk: Chunk, noise: Tensor | None) -> Tensors:
+        """Sum up over a chunk what gradients and loss terms are made of.
+
+        `noise` (latent_dim, n_rows) is standard normal; without γ₁ there is no use for it.
+        """
+        x, dtype = chunk.features, chunk.features.dtype
+        on_attention, activation, *on_decoder = self._on_features(x)
+        hidden, attention = self._attention(on_attention)
+        (to_attention, to_activation, to_bias), terms = self._classify(
+            attention[:, 0], activation.float().mT, chunk
+        )
+        to_attention = to_attention[:, None]
+        if self._generative:
+            to_it, terms["reconstruction"] = self._reconstruct(
+                attention.to(dtype), *on_decoder, chunk, noise
+            )
+            to_attention = to_attention + self._gamma1[:, None, None] * to_it
+        to_logit = (to_attention * attention * (1 - attention)).to(dtype)
+        to_hidden = relu_backward(self._attention.second.mT * to_logit, hidden)
+        rows = torch.cat([to_hidden, to_activation.mT.to(dtype)], dim=1)
+        return {
+            "features": product(rows, x),
+            "attention_head.0.bias": to_hidden.sum(dim=-1),
+            "attention_head.2.weight": product(to_logit, hidden.mT),
+            "attention_head.2.bias": to_logit.sum(dim=-1),
+            "classifier.bias": to_bias,
+            **terms,
+        }
+
+    @torch.no_grad()
+    def gradients(self, sums: Tensors) -> tuple[Tensors, Tensors]:
+        """Gradients of attention and classifier, and the terms (n_models,) of the loss."""
+        width = self._attention.second.shape[-1]
+        gradients = {name: value for name, value in sums.items() if "." in name}
+        gradients["attention_head.0.weight"] = sums["features"][:, :width]
+        gradients["classifier.weight"] = sums["features"][:, width:]
+        terms = {name: sums[name] for name in sums if name not in gradients and name != "features"}
+        return gradients, terms
+
+    def _classify(
+        self, attention: Tensor, activation: Tensor, chunk: Chunk
+    ) -> tuple[tuple[Tensor, ...], Tensors]:
+        """Gradients of attention, activation and bias by all terms but one, and the terms."""
+        # A video without any label shows background alone, in its foreground too.
+        target = chunk.is_labelled.clone()
+        target[:, -1] = 1 - target.amax(dim=1)
+        is_background = torch.zeros_like(target)
+        is_background[:, -1] = 1
+        probability = losses.smooth(
+            activation.softmax(dim=-1), chunk.neighbours, _smoothing_kernel(activation.device)
+        )
+        guides = losses.guidance(probability, chunk.is_labelled[chunk.video])
+        with torch.enable_grad():
+            given = [
+                value.detach().requires_grad_() for value in (attention, activation, self._bias)
+            ]
+            attention, activation, bias = given
+            foreground, background = pooled_logits(
+                activation, attention, chunk.membership, bias, self._pooling
+            )
+            terms = {
+                "foreground": losses.classification_loss(
+                    foreground, target / target.sum(dim=1, keepdim=True)
+                ).sum(dim=-1)
+                / chunk.n_videos,
+                "background": losses.classification_loss(background, is_background).sum(dim=-1)
+                / chunk.n_videos,
+                "guide": losses.guide_loss(attention, *guides) @ chunk.shares,
+            }
+            loss = (
+                self._foreground_weight * terms["foreground"]
+                + self._alpha * terms["background"]
+                + self._gamma2 * terms["guide"]
+            )
+            gradients = torch.autograd.grad(loss.sum(), given)
+        return gradients, {name: value.detach() for name, value in terms.items()}
+
+    def _reconstruct(
+        self, attention: Tensor, projected: Tensor, of_bias: Tensor, chunk: Chunk, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient of attention by the reconstruction loss, Eq. 12, and that loss."""
+        x = chunk.features
+        share = chunk.shares / x.shape[1]
+        hidden = self._decoder.forward(self._decoder.on_input(noise), attention)
+        error = self._reconstruction.error(hidden[1], projected)
+        squared = (
+            squared_norm(x)
+            + self._reconstruction.squared_bias
+            - 2 * of_bias[:, 0].float()
+            + row_sums((error - projected).mul_(hidden[1]))
+        )
+        to_decoder, _ = self._decoder.backward(error.mul_(2 * share.to(x.dtype)), hidden)
+        return product(self._decoder.on_attention.mT, to_decoder).float(), squared @ share
 
 
 def pooled_logits(
     activation: Tensor, attention: Tensor, membership: Tensor, bias: Tensor, pooling: str
 ) -> tuple[Tensor, Tensor]:
-    """Classifier logits, (n_videos, n_classes + 1) each, of foreground and background."""
+    """Classifier logits, (..., n_videos, n_classes + 1) each, of foreground and background."""
     offsets = (1.0, 1e-6) if pooling == "released" else (0.0, 0.0)
     foreground = losses.pool(activation, attention, membership, offsets[0])
     background = losses.pool(activation, 1 - attention, membership, offsets[1])
-    return foreground + bias, background + bias
+    return foreground + bias[..., None, :], background + bias[..., None, :]
 
 
-def make_batch(
-    videos: list[np.ndarray],
-    n_snippets: int,
-    is_labelled: np.ndarray,
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-) -> Batch:
-    """Put sampled videos, each of (n_snippets_i, n_features), together in one batch.
-
-    Every video counts as `n_snippets` snippets. A shorter one weighs each of its snippets
-    more, which is what repeating them comes to, without the work. Features are of the `dtype`
-    that products with them shall have. Rows of no weight fill up a number of them that kernels
-    are ready for: some are prepared anew for each shape that they meet.
-    """
-    lengths = np.array([len(video) for video in videos])
-    n_rows = lengths.sum()
-    n_padded = -(-n_rows // ROWS) * ROWS
-    features = np.zeros((n_padded, videos[0].shape[1]), dtype=np.float32)
-    np.concatenate(videos, out=features[:n_rows])
-    video = np.zeros(n_padded, dtype=np.int64)
-    video[:n_rows] = np.repeat(np.arange(len(videos)), lengths)
-    row = np.arange(n_rows)
-    membership = np.zeros((len(videos), n_padded), dtype=np.float32)
-    membership[video[:n_rows], row] = (n_snippets / lengths)[video[:n_rows]]
-    first = np.cumsum(lengths) - lengths
-    windows = [_window(int(n)) + start for n, start in zip(lengths, first, strict=True)]
-    neighbours = np.zeros((n_padded, windows[0].shape[1]), dtype=np.int64)
-    np.concatenate(windows, out=neighbours[:n_rows])
-    background = np.zeros((len(videos), 1))
-    arrays = (
-        membership,
-        membership.sum(axis=0),
-        video,
-        neighbours,
-        np.concatenate([is_labelled, background], axis=1, dtype=np.float32),
-    )
-    return Batch(
-        torch.from_numpy(features).to(device, dtype),
-        *(torch.from_numpy(array).to(device) for array in arrays),
-    )
-
-
-@lru_cache(maxsize=1024)
-def _window(n: int) -> np.ndarray:
-    return mirrored_window(n, SMOOTHING_RADIUS)
+def _column(objectives: Sequence[Objective], name: str, device: torch.device) -> Tensor:
+    """One field of all objectives, (n_models, 1, 1)."""
+    values = [getattr(objective, name) for objective in objectives]
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
 
 
 @lru_cache(maxsize=8)

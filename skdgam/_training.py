@@ -1,6 +1,6 @@
 """Training: stage (b) and stage (a) in turn, with sampling, warm-up and history (METHOD §2)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skdgam._batches import make_chunk, split
 from skdgam._features import Videos
 from skdgam._inference import activations, to_arrays
-from skdgam._stages import Batch, Objective, attention_loss, cvae_loss, make_batch
+from skdgam._layers import Tensors
+from skdgam._stages import AttentionStage, CVAEStage, Objective
 from skdgam.networks import DGAM
 from skdgam.sampling import stratified_sample
 
 ADAM_BETAS = (0.8, 0.999)  # released; the paper names none
 CVAE_SCALE = 10.0  # of the loss of stage (b), released
+# Normal deviates, drawn once; noise is a piece of them from a random place. To draw it anew each
+# time would take a sixth of the training, and on one core only.
+NOISE = 2**22
+# What the stages train, by the beginnings of names.
+PARTS = {"cvae": ("encoder.", "decoder."), "heads": ("attention_head.", "classifier.")}
 HISTORY = (
     *("foreground", "background", "guide", "reconstruction"),
     *("cvae_reconstruction", "cvae_kl", "validation"),
@@ -47,9 +54,11 @@ class Training:
 
     Parameters
     ----------
-    network : DGAM
-        Trained in place, on its device.
-    objective, schedule : Objective, Schedule
+    networks : sequence of n_models DGAMs of one shape
+        Trained in place, on their device: side by side, on the same draws.
+    objectives : sequence of n_models Objectives
+        All with one pooling, and all with γ₁ or all without.
+    schedule : Schedule
     seed : int
         Of all draws: snippets, order of videos, latent variables.
     dtype : torch.dtype, default=torch.float32
@@ -58,26 +67,35 @@ class Training:
 
     def __init__(
         self,
-        network: DGAM,
-        objective: Objective,
+        networks: Sequence[DGAM],
+        objectives: Sequence[Objective],
         schedule: Schedule,
         seed: int,
         dtype: torch.dtype = torch.float32,
     ):
-        self.network, self.objective, self.schedule = network, objective, schedule
-        self._dtype = dtype
+        self.networks, self.objectives, self.schedule = networks, objectives, schedule
         self.epoch, self.seed = 0, seed
-        self._device = next(network.parameters()).device
-        self._rng = np.random.default_rng(seed)
-        self._generator = torch.Generator(self._device).manual_seed(seed)
-        self._cvae = [*network.encoder.parameters(), *network.decoder.parameters()]
-        self._heads = [*network.attention_head.parameters(), *network.classifier.parameters()]
+        self.device = next(networks[0].parameters()).device
+        self._dtype = dtype
+        generator = torch.Generator(self.device).manual_seed(seed)
+        noise = torch.randn(NOISE, generator=generator, device=self.device)
+        self._noise = noise.to(dtype)
+        states = [network.state_dict() for network in networks]
+        self._weights = {name: torch.stack([s[name] for s in states]) for name in states[0]}
+        for k, network in enumerate(networks):
+            for name, parameter in network.named_parameters():
+                parameter.data = self._weights[name][k]  # a view
         self._optimizers = {
-            name: torch.optim.Adam(group, lr=schedule.learning_rate, betas=ADAM_BETAS, fused=True)
-            for name, group in {"cvae": self._cvae, "heads": self._heads}.items()
+            part: torch.optim.Adam(
+                [weight for name, weight in self._weights.items() if name.startswith(names)],
+                lr=schedule.learning_rate,
+                betas=ADAM_BETAS,
+                fused=True,
+            )
+            for part, names in PARTS.items()
         }
 
-    def run_epoch(self, videos: Videos, is_labelled: np.ndarray) -> dict[str, float]:
+    def run_epoch(self, videos: Videos, is_labelled: np.ndarray) -> dict[str, np.ndarray]:
         """Train one epoch: a pass of stage (b), then one of stage (a).
 
         Parameters
@@ -87,98 +105,121 @@ class Training:
 
         Returns
         -------
-        means : dict of float
+        means : dict of ndarrays of shape (n_models,)
             The mean of each loss term; those of the CVAE are left out if γ₁ is 0.
         """
-        objective, schedule = self.objective, self.schedule
+        schedule = self.schedule
         # The same draw for `refresh_every` epochs, also if training is resumed between them.
         rng = np.random.default_rng([self.seed, self.epoch // schedule.refresh_every])
         drawn = [_draw(n, schedule.n_snippets, rng) for n in videos.lengths]
         warmup = schedule.warmup(self.epoch)
-        gamma1_now = objective.gamma1 * (warmup if schedule.warmup_gamma1 else 1.0)
 
-        terms = []
-        if objective.gamma1:  # else nothing looks at the CVAE
-            for batch in self._batches(videos, is_labelled, drawn):
-                loss, stage_b = cvae_loss(self.network, batch, objective, self._noise(batch))
-                _step(self._optimizers["cvae"], self._cvae, CVAE_SCALE * warmup * loss)
-                terms.append(stage_b)
-        for batch in self._batches(videos, is_labelled, drawn):
-            noise = self._noise(batch)
-            loss, stage_a = attention_loss(self.network, batch, objective, gamma1_now, noise)
-            _step(self._optimizers["heads"], self._heads, loss)
-            terms.append(stage_a)
+        def cvae_stage() -> CVAEStage:
+            return CVAEStage(self._weights, self.objectives, CVAE_SCALE * warmup, self._dtype)
 
-        means = _epoch_means(terms)
-        if not np.isfinite(list(means.values())).all():
-            raise FloatingPointError(_diverged(self.epoch, f": {means}"))
+        def attention_stage() -> AttentionStage:
+            gamma1_warmup = warmup if schedule.warmup_gamma1 else 1.0
+            return AttentionStage(self._weights, self.objectives, gamma1_warmup, self._dtype)
+
+        terms = {}
+        if any(objective.gamma1 for objective in self.objectives):  # else none looks at its CVAE
+            terms |= self._pass("cvae", cvae_stage, videos, is_labelled, drawn)
+        terms |= self._pass("heads", attention_stage, videos, is_labelled, drawn)
         self.epoch += 1
-        return means
+        # From the device in one go.
+        means = torch.stack(list(terms.values())).cpu().numpy()
+        return dict(zip(terms, means, strict=True))
 
-    def state(self) -> dict[str, Any]:
-        """Everything but the weights, as numbers and arrays that any machine can read."""
+    def state(self, model: int = 0) -> dict[str, Any]:
+        """Everything of a model but its weights, as numbers and arrays that any machine reads."""
         moments = {
-            name: {
-                index: {kind: value.cpu().numpy().copy() for kind, value in of_parameter.items()}
+            part: {
+                index: {
+                    kind: (value[model] if value.dim() else value).cpu().numpy().copy()
+                    for kind, value in of_parameter.items()
+                }
                 for index, of_parameter in optimizer.state_dict()["state"].items()
             }
-            for name, optimizer in self._optimizers.items()
+            for part, optimizer in self._optimizers.items()
         }
-        return {
-            "seed": self.seed,
-            "moments": moments,
-            "rng": self._rng.bit_generator.state,
-            "generator": self._generator.get_state().numpy().copy(),
-        }
+        return {"seed": self.seed, "moments": moments}
 
     def resume(
         self, weights: dict[str, np.ndarray], epoch: int, state: dict[str, Any] | None
     ) -> None:
-        """Go on from weights that were trained for so many epochs.
+        """Go on, with one model, from weights that were trained for so many epochs.
 
         With the `state` of that training it is as if it had never stopped; without, Adam
         starts anew.
         """
-        of_network = self.network.state_dict()
-        if any(of_network[name].shape != value.shape for name, value in weights.items()):
+        if any(self._weights[name].shape[1:] != value.shape for name, value in weights.items()):
             raise ValueError(
                 "latent_dim is not that of the model to go on from; set it back, or fit anew with "
                 "warm_start=False."
             )
-        tensors = {name: torch.tensor(value) for name, value in weights.items()}
-        self.network.load_state_dict(of_network | tensors)
+        for name, value in weights.items():
+            self._weights[name][0] = torch.tensor(value)
         self.epoch = epoch
         if state is None:
             return
         self.seed = state["seed"]
-        self._rng.bit_generator.state = state["rng"]
-        generator = torch.tensor(state["generator"])
-        # The generator of another kind of device has another state; this one keeps its seed.
-        if len(generator) == len(self._generator.get_state()):
-            self._generator.set_state(generator)
-        for name, optimizer in self._optimizers.items():
+        for part, optimizer in self._optimizers.items():
             moments = {
-                index: {kind: torch.tensor(value) for kind, value in of_parameter.items()}
-                for index, of_parameter in state["moments"][name].items()
+                index: {
+                    kind: torch.tensor(value[None] if value.ndim else value)
+                    for kind, value in of_parameter.items()
+                }
+                for index, of_parameter in state["moments"][part].items()
             }
             optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
 
-    def _batches(
-        self, videos: Videos, is_labelled: np.ndarray, drawn: list[slice | np.ndarray]
-    ) -> Iterator[Batch]:
-        """One pass over the videos in random order; the last short batch is dropped."""
-        order = self._rng.permutation(len(videos))
-        size = min(self.schedule.batch_size, len(videos))
-        for first in range(0, len(videos) - size + 1, size):
-            chosen = order[first : first + size]
-            sampled = [videos[i][drawn[i]] for i in chosen]
-            labels = is_labelled[chosen]
-            yield make_batch(sampled, self.schedule.n_snippets, labels, self._device, self._dtype)
+    def _pass(
+        self,
+        part: str,
+        make_stage: Callable[[], CVAEStage | AttentionStage],
+        videos: Videos,
+        is_labelled: np.ndarray,
+        drawn: list[slice | np.ndarray],
+    ) -> Tensors:
+        """Step over the videos in random order, and return the mean of each term of the loss.
 
-    def _noise(self, batch: Batch) -> Tensor:
-        shape = (len(batch.features), self.network.latent_dim)
-        noise = torch.randn(shape, generator=self._generator, device=self._device)
-        return noise.to(self._dtype)
+        The last short batch is dropped.
+        """
+        rng = np.random.default_rng([self.seed, self.epoch, list(PARTS).index(part)])
+        order = rng.permutation(len(videos))
+        size = min(self.schedule.batch_size, len(videos))
+        terms = []
+        for first in range(0, len(videos) - size + 1, size):
+            batch = order[first : first + size]
+            lengths = np.minimum(videos.lengths[batch], self.schedule.n_snippets)
+            stage = make_stage()
+            sums: Tensors = {}
+            for chosen in split(lengths, self.device):
+                sampled = [videos[i][drawn[i]] for i in batch[chosen]]
+                chunk = make_chunk(
+                    sampled,
+                    self.schedule.n_snippets,
+                    is_labelled[batch[chosen]],
+                    size,
+                    self.device,
+                    self._dtype,
+                )
+                _add(sums, stage.sums(chunk, self._noise_of(len(chunk.features), rng)))
+            gradients, of_batch = stage.gradients(sums)
+            for name, gradient in gradients.items():
+                self._weights[name].grad = gradient
+            self._optimizers[part].step()
+            terms.append(of_batch)
+        return {name: torch.stack([t[name] for t in terms]).mean(dim=0) for name in terms[0]}
+
+    def _noise_of(self, n_rows: int, rng: np.random.Generator) -> Tensor:
+        """Noise (latent_dim, n_rows) from a random place in the deviates."""
+        latent_dim = self.networks[0].latent_dim
+        size = latent_dim * n_rows
+        times = 1 + 2 * size // NOISE  # once, but for videos of thousands of snippets
+        deviates = self._noise.expand(times, -1).reshape(-1)
+        first = int(rng.integers(len(deviates) - size))
+        return deviates[first : first + size].view(latent_dim, n_rows)
 
 
 class EarlyStopping:
@@ -206,7 +247,7 @@ class EarlyStopping:
 
     def watch(self, training: "Training") -> float:
         """Cross-entropy on the held-out videos, in nats; the least one is remembered."""
-        of_videos = activations(training.network, self._videos, self._videos.lengths)
+        of_videos = activations(training.networks[0], self._videos, self._videos.lengths)
         actions = np.stack([activation.probability for activation in of_videos])
         probability = np.concatenate([actions, 1 - actions.sum(axis=1, keepdims=True)], axis=1)
         log = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
@@ -214,7 +255,7 @@ class EarlyStopping:
         self._waited += 1
         if loss < self._least:
             self._least, self._waited = loss, 0
-            self._best = to_arrays(training.network), training.state()
+            self._best = to_arrays(training.networks[0]), training.state()
         return loss
 
     def is_over(self) -> bool:
@@ -244,33 +285,48 @@ def train(
     is_labelled : ndarray of bool of shape (n_videos, n_classes)
     after_epoch : callable, optional
         Given the number of the epoch, from 0, its mean losses, and whether it is the last one;
-        true stops the training.
+        true stops the training. For one model, as is early stopping.
     early_stopping : EarlyStopping, optional
 
     Returns
     -------
-    history : dict of ndarrays of shape (n_epochs,)
+    history : dict of ndarrays of shape (n_epochs, n_models)
         The mean of each loss term in each epoch; nan for what is not computed.
+
+    Raises
+    ------
+    FloatingPointError
+        If the training of every model has diverged.
     """
-    history: dict[str, list[float]] = {name: [] for name in HISTORY}
+    history: dict[str, list[np.ndarray]] = {name: [] for name in HISTORY}
+    absent = np.full(len(training.networks), np.nan)
     if early_stopping is not None and training.epoch:
         early_stopping.watch(training)  # what is resumed may stay the best
     for epoch in range(training.schedule.max_epochs):
         means = training.run_epoch(videos, is_labelled)
+        if not np.isfinite(list(means.values())).all(axis=0).any():
+            of_first = {name: float(values[0]) for name, values in means.items()}
+            raise FloatingPointError(_diverged(training.epoch - 1, f": {of_first}"))
         if early_stopping is not None:
-            means["validation"] = early_stopping.watch(training)
+            means["validation"] = np.array([early_stopping.watch(training)])
         for name, values in history.items():
-            values.append(means.get(name, np.nan))
+            values.append(means.get(name, absent))
         last = epoch + 1 == training.schedule.max_epochs
         last = last or (early_stopping is not None and early_stopping.is_over())
-        if (after_epoch is not None and after_epoch(epoch, means, last)) or last:
+        of_first = {name: float(values[0]) for name, values in means.items()}
+        if (after_epoch is not None and after_epoch(epoch, of_first, last)) or last:
             break
     if early_stopping is not None:
         early_stopping.restore(training)
     # The losses of the last step were computed before it.
-    if not all(parameter.isfinite().all() for parameter in training.network.parameters()):
+    if not any(is_finite(network) for network in training.networks):
         raise FloatingPointError(_diverged(training.epoch - 1, " in its last step"))
     return {name: np.array(values) for name, values in history.items()}
+
+
+def is_finite(network: DGAM) -> bool:
+    """Tell whether a training has left finite weights."""
+    return all(bool(parameter.isfinite().all()) for parameter in network.parameters())
 
 
 def _diverged(epoch: int, how: str) -> str:
@@ -285,16 +341,7 @@ def _draw(n: int, n_snippets: int, rng: np.random.Generator) -> slice | np.ndarr
     return slice(None) if n <= n_snippets else stratified_sample(n, n_snippets, rng)
 
 
-def _step(optimizer: torch.optim.Optimizer, parameters: list[Tensor], loss: Tensor) -> None:
-    """One step of some parameters; the others are frozen by not being asked for gradients."""
-    gradients = torch.autograd.grad(loss, parameters)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    optimizer.step()
-
-
-def _epoch_means(terms: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Mean of each term over the batches of an epoch, brought from the device in one go."""
-    names = dict.fromkeys(name for batch in terms for name in batch)
-    means = [torch.stack([b[name].detach() for b in terms if name in b]).mean() for name in names]
-    return dict(zip(names, torch.stack(means).tolist(), strict=True))
+def _add(total: Tensors, part: Tensors) -> None:
+    """Add each tensor of a part to the total, in float32."""
+    for name, value in part.items():
+        total[name] = total[name].add_(value) if name in total else value.float()

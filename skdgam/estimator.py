@@ -139,7 +139,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
     weights_ : dict of ndarrays
         Of all networks, by name; NumPy arrays, so that a fitted model opens on any machine.
     training_state_ : dict
-        What one more epoch needs beside the weights: moments of Adam, states of generators.
+        What one more epoch needs beside the weights: moments of Adam, and the seed.
 
     References
     ----------
@@ -356,7 +356,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)
         network = DGAM(videos.n_features, len(classes), self.latent_dim, generator).to(device)
-        training = Training(network, self._settings(Objective), schedule, seed, dtype)
+        training = Training([network], [self._settings(Objective)], schedule, seed, dtype)
         if resumes:
             state = getattr(self, "training_state_", None)  # no part of a model file
             training.resume(self.weights_, getattr(self, "n_epochs_", 0), state)
@@ -374,6 +374,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             videos, is_labelled = videos.part(~held_out), is_labelled[~held_out]
         report = report and report(fitted)
         history = train(training, videos, is_labelled, report, early_stopping)
+        history = {name: values[:, 0] for name, values in history.items()}
         if resumes:
             before = getattr(self, "history_", {})
             history = {k: np.concatenate([before.get(k, []), new]) for k, new in history.items()}

@@ -15,7 +15,7 @@ PACKAGE = Path(skdgam.__file__).parent
 FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
     ["networks", "losses", "metrics", "io", "datasets"],
-    ["localization", "_inference", "_stages", "_training"],
+    ["localization", "_inference", "_batches", "_layers", "_stages", "_training"],
     [
         "_callbacks",
         "_base",

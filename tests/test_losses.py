@@ -1,4 +1,4 @@
-"""Each loss against a worked example, scipy, or torch.distributions."""
+"""Each loss against a worked exampleor scipy."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 
 from skdgam import _stages, losses
+from skdgam._batches import SMOOTHING_RADIUS
 from skdgam.sampling import mirrored_window
 
 
@@ -48,7 +49,7 @@ def test_weights_count_as_repetitions():
 @pytest.mark.parametrize("n", [1, 2, 5, 30])
 def test_smoothing_is_that_of_scipy(n):
     values = np.random.default_rng(n).random((n, 3), dtype=np.float32)
-    neighbours = torch.tensor(mirrored_window(n, _stages.SMOOTHING_RADIUS).tolist())
+    neighbours = torch.tensor(mirrored_window(n, SMOOTHING_RADIUS).tolist())
     kernel = _stages._smoothing_kernel(torch.device("cpu"))
     ours = losses.smooth(torch.from_numpy(values), neighbours, kernel)
     theirs = gaussian_filter1d(values, sigma=1, axis=0)
@@ -67,48 +68,19 @@ def test_guidance_of_an_unlabelled_video_calls_for_no_attention():
     assert foreground == 0
 
 
-@pytest.mark.parametrize("r", [0.0, 0.5, 1.5])
-def test_kl_is_that_of_torch_distributions(r):
+def test_models_may_lead():
     generator = torch.Generator().manual_seed(0)
-    mean, log_variance = torch.randn(2, 6, 4, generator=generator)
-    attention = torch.rand(6, generator=generator)
-    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-    prior = torch.distributions.Normal(r * attention[:, None], 1.0)
-    expected = torch.distributions.kl_divergence(posterior, prior).mean(dim=-1)
-    torch.testing.assert_close(
-        losses.kl_to_latent_prior(mean, log_variance, attention, r), expected
+    values, attention = torch.rand(2, 6, 3, generator=generator), torch.rand(2, 6)
+    membership = torch.eye(2).repeat_interleave(3, dim=1)
+    neighbours, kernel = torch.arange(6)[:, None].expand(-1, 2), torch.tensor([0.5, 0.5])
+    target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
+    together = (
+        losses.pool(values, attention, membership),
+        losses.smooth(values, neighbours, kernel),
+        losses.classification_loss(losses.pool(values, attention, membership), target),
     )
-
-
-def test_divergence_of_a_huge_variance_goes_on_as_its_tangent():
-    log_variance = torch.tensor([[5.0], [6.0], [200.0]], requires_grad=True)
-    kl = losses.kl_to_latent_prior(torch.zeros(3, 1), log_variance, torch.zeros(3))
-    (slope,) = torch.autograd.grad(kl.sum(), log_variance)
-    expected = 0.5 * (np.exp(5) - 1)
-    np.testing.assert_allclose(slope[:, 0], expected, rtol=1e-5)
-    np.testing.assert_allclose(kl.diff().detach(), [expected, 194 * expected], rtol=1e-5)
-
-
-def test_reconstruction_is_a_mean_over_weighted_snippets():
-    x = torch.tensor([[0.0, 2.0], [4.0, 4.0]])
-    nothing = torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2)  # decodes to 0
-    loss = losses.reconstruction_loss(*nothing, x, torch.tensor([3.0, 1.0]))
-    assert loss.item() == pytest.approx((3 * 2 + 16) / 4)
-
-
-def test_reconstruction_and_its_gradients_are_those_of_what_is_decoded():
-    generator = torch.Generator().manual_seed(0)
-    x, hidden, weight, bias, weights = (
-        torch.rand(size, generator=generator) for size in ((20, 6), (20, 3), (6, 3), (6,), (20,))
-    )
-    parameters = [tensor.requires_grad_() for tensor in (hidden, weight, bias)]
-    decoded = hidden @ weight.T + bias
-    expected = ((decoded - x).square().mean(dim=1) * weights).sum() / weights.sum()
-    loss = losses.reconstruction_loss(hidden, weight, bias, x, weights)
-    torch.testing.assert_close(loss, expected)
-    for ours, theirs in zip(
-        torch.autograd.grad(loss, parameters),
-        torch.autograd.grad(expected, parameters),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, theirs)
+    for k in range(2):
+        pooled = losses.pool(values[k], attention[k], membership)
+        torch.testing.assert_close(together[0][k], pooled)
+        torch.testing.assert_close(together[1][k], losses.smooth(values[k], neighbours, kernel))
+        torch.testing.assert_close(together[2][k], losses.classification_loss(pooled, target))

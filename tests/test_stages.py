@@ -1,11 +1,14 @@
-"""Batches and both stages: equality with the released implementation, worked examples."""
+"""Both stages: equality with the released implementation, and with automatic gradients."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from skdgam import _stages, _training
-from skdgam._stages import Objective
+from skdgam import _batches, _stages, _training, losses
+from skdgam._batches import make_chunk
+from skdgam._stages import AttentionStage, CVAEStage, Objective
 from skdgam.networks import DGAM
 
 RELEASED_NAMES = {
@@ -29,43 +32,55 @@ def released_state(released, prefix):
     return state
 
 
+CPU = torch.device("cpu")
+
+
+# --- the released implementation ---
+
+
 @pytest.fixture
 def step(released):
     """A network and a batch just before the step, with the released objective."""
     network = DGAM(24, 6)
     network.load_state_dict(released_state(released, "step.before."))
-    batch = _stages.make_batch(
-        list(released["step.x"]), 40, released["step.y"], torch.device("cpu")
-    )
+    batch = make_chunk(list(released["step.x"]), 40, released["step.y"], 5, CPU)
     return network, batch, Objective(pooling="released")
 
 
-def optimizer(parameters):
-    return torch.optim.Adam(parameters, lr=1e-3, betas=_training.ADAM_BETAS)
+def stacked(*networks):
+    """Weights of several networks, with the leading axis that stages want."""
+    states = [network.state_dict() for network in networks]
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
 
 
-def padded(rows, batch):
-    """An array (5, 40, k) as rows of a batch, which has more of them."""
-    rows = torch.from_numpy(rows).flatten(0, 1)
-    return torch.nn.functional.pad(rows, (0, 0, 0, len(batch.features) - len(rows)))
+def noise_of(rows, batch):
+    """Noise (5, 40, k) as columns of a batch, which has more of them."""
+    columns = torch.from_numpy(rows).flatten(0, 1).T
+    return torch.nn.functional.pad(columns, (0, len(batch.features) - columns.shape[1]))
+
+
+def take_step(network, gradients):
+    parameters = {name: p for name, p in network.named_parameters() if name in gradients}
+    for name, parameter in parameters.items():
+        parameter.grad = gradients[name][0]
+    torch.optim.Adam(parameters.values(), lr=1e-3, betas=_training.ADAM_BETAS).step()
 
 
 def stage_b(network, batch, objective, released):
-    parameters = [*network.encoder.parameters(), *network.decoder.parameters()]
-    noise = padded(released["step.posterior_noise"], batch)
-    loss, _ = _stages.cvae_loss(network, batch, objective, noise)
     scale = _training.CVAE_SCALE * float(released["step.warmup"])
-    _training._step(optimizer(parameters), parameters, scale * loss)
-    return loss
+    stage = CVAEStage(stacked(network), [objective], scale)
+    noise = noise_of(released["step.posterior_noise"], batch)
+    gradients, terms = stage.gradients(stage.sums(batch, noise))
+    take_step(network, gradients)
+    return terms["cvae_reconstruction"].item() + objective.beta * terms["cvae_kl"].item()
 
 
 def stage_a(network, batch, objective, released):
-    parameters = [*network.attention_head.parameters(), *network.classifier.parameters()]
-    noise = padded(released["step.prior_noise"], batch)
-    gamma1 = objective.gamma1 * float(released["step.warmup"])
-    loss, terms = _stages.attention_loss(network, batch, objective, gamma1, noise)
-    _training._step(optimizer(parameters), parameters, loss)
-    return loss, terms
+    stage = AttentionStage(stacked(network), [objective], float(released["step.warmup"]))
+    noise = noise_of(released["step.prior_noise"], batch)
+    gradients, terms = stage.gradients(stage.sums(batch, noise))
+    take_step(network, gradients)
+    return {name: value.item() for name, value in terms.items()}
 
 
 def test_attention_is_that_of_the_released_implementation(step, released):
@@ -84,16 +99,13 @@ def test_posterior_is_that_of_the_released_implementation(step, released):
 
 
 def test_cvae_loss_is_that_of_the_released_implementation(step, released):
-    loss = stage_b(*step, released)
-    assert loss.item() == pytest.approx(float(released["step.loss_cvae"]), rel=1e-5)
+    assert stage_b(*step, released) == pytest.approx(float(released["step.loss_cvae"]), rel=1e-5)
 
 
 def test_attention_losses_are_those_of_the_released_implementation(step, released):
     stage_b(*step, released)
-    loss, terms = stage_a(*step, released)
-    assert loss.item() == pytest.approx(float(released["step.loss_total"]), rel=1e-5)
-    for name, value in terms.items():
-        assert value.item() == pytest.approx(float(released[f"step.loss_{name}"]), rel=1e-5), name
+    for name, value in stage_a(*step, released).items():
+        assert value == pytest.approx(float(released[f"step.loss_{name}"]), rel=1e-5), name
 
 
 def test_one_step_of_each_stage_ends_at_the_released_weights(step, released):
@@ -110,46 +122,201 @@ def test_one_step_of_each_stage_ends_at_the_released_weights(step, released):
         assert np.abs((state[name] - before[name]).numpy()).max() > 5e-4, name
 
 
-def test_a_short_video_weighs_as_much_as_a_long_one():
-    batch = _stages.make_batch(
-        [np.ones((5, 2), dtype=np.float32), np.ones((20, 2), dtype=np.float32)],
-        20,
-        np.ones((2, 1), dtype=bool),
-        torch.device("cpu"),
-    )
-    assert batch.membership.sum(dim=1).tolist() == [20, 20]
-    assert batch.weights[:25].tolist() == [4] * 5 + [1] * 20
+# --- automatic gradients ---
+
+N_CLASSES, LATENT_DIM = 5, 16
+OBJECTIVES = [
+    Objective(alpha=0.3, beta=0.2, gamma1=0.5, gamma2=0.7, r=1.3, foreground_weight=0.9),
+    Objective(alpha=0.1, beta=0.4, gamma1=0.2, gamma2=0.2, r=0.5),
+]
 
 
-def test_rows_that_fill_a_batch_up_change_nothing(monkeypatch):
+@pytest.fixture
+def networks():
+    """Two networks, the posterior variances of which reach beyond their bound."""
+    both = []
+    for seed in range(2):
+        network = DGAM(24, N_CLASSES, LATENT_DIM, torch.Generator().manual_seed(seed))
+        network.encoder.third.bias.data[LATENT_DIM:] += _stages.LOG_VARIANCE_BOUND
+        both.append(network)
+    return both
+
+
+@pytest.fixture
+def batch():
+    """Two labels, one label, and none."""
     rng = np.random.default_rng(0)
-    videos = [rng.standard_normal((n, 6), dtype=np.float32) for n in (5, 20)]
-    network = DGAM(6, 2, generator=torch.Generator().manual_seed(0))
-    noise = torch.randn(512, 128, generator=torch.Generator().manual_seed(1))
-    values = []
-    for n_rows in (512, 5):
-        monkeypatch.setattr(_stages, "ROWS", n_rows)
-        batch = _stages.make_batch(videos, 20, np.eye(2, dtype=bool), torch.device("cpu"))
-        noise = noise[: len(batch.features)]
-        assert len(batch.features) == (512 if n_rows == 512 else 25)
-        b, _ = _stages.cvae_loss(network, batch, Objective(), noise)
-        a, _ = _stages.attention_loss(network, batch, Objective(), 0.5, noise)
-        parameters = list(network.parameters())
-        gradients = torch.autograd.grad(a + b, parameters)
-        values.append([a, b, *gradients])
-    for padded_value, value in zip(*values, strict=True):
-        torch.testing.assert_close(padded_value, value)
+    videos = [rng.standard_normal((n, 24), dtype=np.float32) + np.float32(0.3) for n in (7, 20, 13)]
+    is_labelled = np.zeros((3, N_CLASSES), dtype=bool)
+    is_labelled[[0, 0, 1], [0, 3, 1]] = True
+    return make_chunk(videos, 20, is_labelled, 3, CPU)
 
 
-def test_neighbours_stay_in_their_video():
-    batch = _stages.make_batch(
-        [np.ones((n, 2), dtype=np.float32) for n in (3, 9, 1)],
-        9,
-        np.ones((3, 1), dtype=bool),
-        torch.device("cpu"),
+@pytest.fixture
+def noise(batch):
+    return torch.randn(LATENT_DIM, len(batch.features), generator=torch.Generator().manual_seed(0))
+
+
+def plain_reconstruction(network, batch, z, attention):
+    """Eq. 12, with what is decoded."""
+    decoded = network.decode(z, attention)
+    return (decoded - batch.features).square().mean(dim=1) @ batch.shares
+
+
+def plain_cvae_terms(network, batch, objective, noise):
+    """Both terms of Eq. 10; the divergence in its closed form beyond the bound of variances."""
+    with torch.no_grad():
+        attention = network.attention(batch.features)
+    mean, log_variance = network.encode(batch.features, attention)
+    bounded = log_variance.clamp(max=_stages.LOG_VARIANCE_BOUND)
+    z = mean + (0.5 * bounded).exp() * noise.T
+    variance = bounded.exp() * (1 + log_variance - bounded)
+    shift = mean - objective.r * attention[:, None]
+    kl = 0.5 * (shift.square() + variance - log_variance - 1).mean(dim=1)
+    return {
+        "cvae_reconstruction": plain_reconstruction(network, batch, z, attention),
+        "cvae_kl": kl @ batch.shares,
+    }
+
+
+def plain_attention_terms(network, batch, objective, noise):
+    """The terms of Eq. 16, by the definitions of the losses."""
+    attention, activation = network.attention(batch.features), network.activation(batch.features)
+    foreground, background = _stages.pooled_logits(
+        activation, attention, batch.membership, network.classifier.bias, objective.pooling
     )
-    video = batch.video[:13]
-    assert torch.equal(batch.video[batch.neighbours[:13]], video[:, None].expand(-1, 9))
+    unlabelled = 1 - batch.is_labelled.amax(dim=1)
+    target = batch.is_labelled + unlabelled[:, None] * torch.eye(N_CLASSES + 1)[-1]
+    target = target / target.sum(dim=1, keepdim=True)
+    kernel = _stages._smoothing_kernel(CPU)
+    probability = losses.smooth(activation.softmax(dim=1), batch.neighbours, kernel)
+    guides = losses.guidance(probability, batch.is_labelled[batch.video])
+    return {
+        "foreground": torch.nn.functional.cross_entropy(foreground, target),
+        "background": -background.log_softmax(dim=1)[:, -1].mean(),
+        "guide": losses.guide_loss(attention, *guides) @ batch.shares,
+        "reconstruction": plain_reconstruction(
+            network, batch, objective.r * attention[:, None] + noise.T, attention
+        ),
+    }
+
+
+def assert_equal_to_automatic(stage, batch, noise, networks, plain_terms, weights):
+    """Terms and gradients of every model are those of plain terms, weighted."""
+    gradients, terms = stage.gradients(stage.sums(batch, noise))
+    for k, (network, objective) in enumerate(zip(networks, OBJECTIVES, strict=True)):
+        plain = plain_terms(network, batch, objective, noise)
+        assert plain.keys() == terms.keys()
+        for name, value in plain.items():
+            torch.testing.assert_close(terms[name][k], value.detach(), rtol=1e-5, atol=1e-6)
+        loss = sum(weights(objective)[name] * value for name, value in plain.items())
+        of_stage = {name: p for name, p in network.named_parameters() if name in gradients}
+        assert of_stage.keys() == gradients.keys()
+        automatic = torch.autograd.grad(loss, list(of_stage.values()))
+        for name, gradient in zip(of_stage, automatic, strict=True):
+            scale = gradient.abs().max().item()
+            torch.testing.assert_close(gradients[name][k], gradient, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_gradients_of_stage_b_are_the_automatic_ones(networks, batch, noise):
+    stage = CVAEStage(stacked(*networks), OBJECTIVES, scale=3.0)
+    assert_equal_to_automatic(
+        stage,
+        batch,
+        noise,
+        networks,
+        plain_cvae_terms,
+        lambda o: {"cvae_reconstruction": 3.0, "cvae_kl": 3.0 * o.beta},
+    )
+
+
+@pytest.mark.parametrize("pooling", ["paper", "released"])
+def test_gradients_of_stage_a_are_the_automatic_ones(networks, batch, noise, pooling, monkeypatch):
+    objectives = [replace(objective, pooling=pooling) for objective in OBJECTIVES]
+    monkeypatch.setitem(globals(), "OBJECTIVES", objectives)
+    stage = AttentionStage(stacked(*networks), objectives, warmup=0.5)
+    assert_equal_to_automatic(
+        stage,
+        batch,
+        noise,
+        networks,
+        plain_attention_terms,
+        lambda o: {
+            "foreground": o.foreground_weight,
+            "background": o.alpha,
+            "guide": o.gamma2,
+            "reconstruction": 0.5 * o.gamma1,
+        },
+    )
+
+
+def test_without_gamma1_there_is_no_reconstruction(networks, batch):
+    objectives = [replace(objective, gamma1=0.0) for objective in OBJECTIVES]
+    stage = AttentionStage(stacked(*networks), objectives)
+    _, terms = stage.gradients(stage.sums(batch, None))
+    assert set(terms) == {"foreground", "background", "guide"}
+
+
+@pytest.mark.parametrize("r", [0.0, 0.5, 1.5])
+def test_divergence_is_that_of_torch_distributions(batch, noise, r):
+    network = DGAM(24, N_CLASSES, LATENT_DIM, torch.Generator().manual_seed(0))
+    stage = CVAEStage(stacked(network), [Objective(r=r)])
+    kl = stage.sums(batch, noise)["cvae_kl"]
+    attention = network.attention(batch.features)
+    mean, log_variance = network.encode(batch.features, attention)
+    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    prior = torch.distributions.Normal(r * attention[:, None], 1.0)
+    expected = torch.distributions.kl_divergence(posterior, prior).mean(dim=1) @ batch.shares
+    torch.testing.assert_close(kl, expected.detach()[None])
+
+
+@pytest.mark.parametrize("make_stage", [CVAEStage, AttentionStage])
+def test_gradients_in_bfloat16_point_the_same_way(networks, batch, noise, make_stage):
+    weights, both = stacked(*networks), []
+    for dtype in (torch.float32, torch.bfloat16):
+        stage = make_stage(weights, OBJECTIVES, dtype=dtype)
+        chunk = batch._replace(features=batch.features.to(dtype))
+        sums = stage.sums(chunk, noise.to(dtype))
+        gradients, _ = stage.gradients({name: value.float() for name, value in sums.items()})
+        both.append(gradients)
+    for name, exact in both[0].items():
+        for ours, theirs in zip(both[1][name], exact, strict=True):
+            assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.99, name
+
+
+@pytest.mark.parametrize("make_stage", [CVAEStage, AttentionStage])
+def test_sums_of_chunks_are_those_of_their_batch(networks, make_stage):
+    rng = np.random.default_rng(0)
+    videos = [rng.standard_normal((n, 24), dtype=np.float32) for n in (64, 128)]
+    is_labelled = np.eye(2, N_CLASSES, dtype=bool)
+    stage = make_stage(stacked(*networks), OBJECTIVES)
+    noise = torch.randn(LATENT_DIM, 192, generator=torch.Generator().manual_seed(0))
+    whole = stage.sums(make_chunk(videos, 128, is_labelled, 2, CPU), noise)
+    parts = [
+        stage.sums(make_chunk(videos[:1], 128, is_labelled[:1], 2, CPU), noise[:, :64]),
+        stage.sums(make_chunk(videos[1:], 128, is_labelled[1:], 2, CPU), noise[:, 64:]),
+    ]
+    for name, value in whole.items():
+        scale = value.abs().max().item()
+        total = parts[0][name] + parts[1][name]
+        torch.testing.assert_close(total, value, rtol=1e-4, atol=1e-5 * scale, msg=name)
+
+
+@pytest.mark.parametrize("make_stage", [CVAEStage, AttentionStage])
+def test_rows_that_fill_a_chunk_up_change_nothing(networks, make_stage, monkeypatch):
+    rng = np.random.default_rng(0)
+    videos = [rng.standard_normal((n, 24), dtype=np.float32) for n in (5, 20)]
+    noise = torch.randn(LATENT_DIM, 64, generator=torch.Generator().manual_seed(1))
+    stage = make_stage(stacked(*networks), OBJECTIVES)
+    sums = []
+    for n_rows in (64, 5):
+        monkeypatch.setattr(_batches, "ROWS", n_rows)
+        chunk = make_chunk(videos, 20, np.eye(2, N_CLASSES, dtype=bool), 2, CPU)
+        assert len(chunk.features) == (64 if n_rows == 64 else 25)
+        sums.append(stage.sums(chunk, noise[:, : len(chunk.features)]))
+    for name, value in sums[1].items():
+        scale = value.abs().max().item()
+        torch.testing.assert_close(sums[0][name], value, rtol=1e-4, atol=1e-5 * scale, msg=name)
 
 
 def test_pooled_logits_are_the_logits_of_pooled_features():

