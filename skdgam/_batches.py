@@ -62,9 +62,7 @@ def make_chunk(
     features = torch.empty((n_padded, videos[0].shape[1]), dtype=dtype)
     features[n_rows:] = 0
     for video, start in zip(videos, first, strict=True):
-        # What is read-only, as memory maps are, is copied: torch has no such tensors.
-        writable = np.require(video, requirements="W")
-        features[start : start + len(video)] = torch.from_numpy(writable)
+        features[start : start + len(video)] = to_tensor(video)
     video = np.zeros(n_padded, dtype=np.int64)
     video[:n_rows] = np.repeat(np.arange(len(videos)), lengths)
     membership = np.zeros((len(videos), n_padded), dtype=np.float32)
@@ -88,3 +86,8 @@ def make_chunk(
 @lru_cache(maxsize=1024)
 def _window(n: int) -> np.ndarray:
     return mirrored_window(n, SMOOTHING_RADIUS)
+
+
+def to_tensor(array: np.ndarray) -> Tensor:
+    """Wrap an array; what is read-only, as memory maps are, is copied, for no tensor is."""
+    return torch.from_numpy(np.require(array, requirements="W"))

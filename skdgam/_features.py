@@ -22,6 +22,8 @@ class Videos:
     Attributes
     ----------
     n_features : int
+    indices : ndarray of int of shape (n_videos,)
+        Of each video among those that were checked.
     lengths : ndarray of int of shape (n_videos,)
         Snippets of each video.
     in_memory : bool
@@ -30,7 +32,7 @@ class Videos:
 
     def __init__(self, source: Any, n_features: int | None = None):
         self._source = source
-        self._videos = np.arange(len(source))
+        self.indices = np.arange(len(source))
         self._columns: Any = slice(None)
         self._names = getattr(source, "names", None)
         self._like = "X[0] has" if n_features is None else "the model was fitted with"
@@ -44,10 +46,17 @@ class Videos:
         self.lengths = np.array([len(video) for video in self])
 
     def __len__(self) -> int:
-        return len(self._videos)
+        return len(self.indices)
 
-    def __getitem__(self, i: int) -> np.ndarray:
-        i = self._videos[i]
+    @property
+    def shape(self) -> tuple[int]:
+        """The number of videos, for scikit-learn to split them as it splits arrays."""
+        return (len(self),)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, tuple):  # scikit-learn's (indices, ...)
+            return self.part(i[0])
+        i = self.indices[i]
         video = self._source[i] if self.in_memory else self._checked(i)
         return video[:, self._columns]
 
@@ -57,7 +66,7 @@ class Videos:
     @property
     def names(self) -> np.ndarray | None:
         """Names of the videos, if their source has them."""
-        return None if self._names is None else np.asarray(self._names)[self._videos]
+        return None if self._names is None else np.asarray(self._names)[self.indices]
 
     def columns(self, columns: Any) -> "Videos":
         """Show the same videos with some of their features only: those of one stream."""
@@ -69,7 +78,7 @@ class Videos:
     def part(self, chosen: Any) -> "Videos":
         """Show some of the videos only: indices, a mask or a slice."""
         view = copy.copy(self)
-        view._videos, view.lengths = self._videos[chosen], self.lengths[chosen]
+        view.indices, view.lengths = self.indices[chosen], self.lengths[chosen]
         return view
 
     def _checked(self, i: int) -> np.ndarray:

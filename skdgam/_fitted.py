@@ -204,8 +204,11 @@ class FittedMixin(LocalizerMixin):
         return kind(**{name: getattr(self, name) for name in kind.__dataclass_fields__})
 
     def _network(self):
+        # In float32 unless asked otherwise, so that what is found does not depend on the machine.
         device = _inference.resolve_device(self.device, fallback=True)
-        return _inference.from_arrays(self.weights_, device)
+        in_bfloat16 = self.precision == "bfloat16" and _inference.has_bfloat16(device)
+        dtype = torch.bfloat16 if in_bfloat16 else torch.float32
+        return _inference.from_arrays(self.weights_, device, dtype)
 
     def _of_snippets(self, X, function):
         """Evaluate function(network, x) for all snippets, an array for each video."""

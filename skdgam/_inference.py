@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skdgam._batches import to_tensor
 from skdgam._features import Videos, grouped
 from skdgam.localization import Activation
 from skdgam.networks import DGAM
 from skdgam.sampling import uniform_sample
 
-# Snippets that go through the networks at once: what bounds the memory of inference.
-ROWS_AT_ONCE = 16_384
+# Snippets that go through the networks at once: what bounds the memory of inference. On a CPU
+# they stay in a cache from one layer to the next.
+ROWS_AT_ONCE = {"cpu": 1_024, "cuda": 65_536}
 CVAE = ("encoder.", "decoder.")  # how the names of its weights begin
 
 
@@ -47,10 +49,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
     "auto" is bfloat16 where the device has units for it, else float32.
     """
-    if device.type == "cuda":
-        supported = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        supported = torch.cpu._is_amx_tile_supported()  # private, and the only way to ask
+    supported = has_bfloat16(device)
     if precision == "bfloat16" and not supported:
         raise ValueError(
             f'precision="bfloat16", but the device {device} has no units for it and would be '
@@ -59,12 +58,21 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if supported and precision != "float32" else torch.float32
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device has units for products in bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_amx_tile_supported()  # private, and the only way to ask
+
+
 def to_arrays(network: DGAM) -> dict[str, np.ndarray]:
     """Copy the weights of a network into arrays."""
     return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}
 
 
-def from_arrays(weights: dict[str, np.ndarray], device: torch.device) -> DGAM:
+def from_arrays(
+    weights: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype = torch.float32
+) -> DGAM:
     """Build the network that has these weights."""
     n_outputs, n_features = weights["classifier.weight"].shape
     generative = "encoder.third.bias" in weights  # a released checkpoint has no CVAE
@@ -76,24 +84,25 @@ def from_arrays(weights: dict[str, np.ndarray], device: torch.device) -> DGAM:
         cvae = {n: v for n, v in network.state_dict().items() if n.startswith(CVAE)}
         state = cvae | state
     network.load_state_dict(state)
-    return network.to(device)
+    return network.to(device, dtype)
 
 
 def map_snippets(
     function: Callable[[DGAM, Tensor], Tensor], network: DGAM, videos: Iterable[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """Yield function(network, x) for the snippets of each video, as an array.
+    """Yield function(network, x) for the snippets of each video, as a float32 array.
 
-    Short videos go through the networks together, long ones in parts.
+    Short videos go through the networks together, long ones in parts; x is of their dtype.
     """
-    device = next(network.parameters()).device
-    for group in grouped(videos, ROWS_AT_ONCE):
+    weight = network.classifier.weight
+    n_rows = ROWS_AT_ONCE[weight.device.type]
+    for group in grouped(videos, n_rows // 4):
         rows = group[0] if len(group) == 1 else np.concatenate(group)
         parts = []
-        for first in range(0, len(rows), ROWS_AT_ONCE):
-            x = torch.tensor(rows[first : first + ROWS_AT_ONCE], device=device)
+        for first in range(0, len(rows), n_rows):
+            x = to_tensor(rows[first : first + n_rows]).to(weight.device, weight.dtype)
             with torch.inference_mode():
-                parts.append(function(network, x).cpu().numpy())
+                parts.append(function(network, x).float().cpu().numpy())
         yield from np.split(np.concatenate(parts), np.cumsum([len(video) for video in group[:-1]]))
 
 
@@ -103,7 +112,7 @@ def activations(network: DGAM, videos: Videos, n_used: np.ndarray) -> Iterator[A
         video if len(video) == n else video[uniform_sample(len(video), n)]
         for video, n in zip(videos, n_used, strict=True)
     )
-    bias = network.classifier.bias.detach().cpu().numpy()
+    bias = network.classifier.bias.detach().float().cpu().numpy()
 
     def attention_and_tcam(network: DGAM, x: Tensor) -> Tensor:
         return torch.column_stack([network.attention(x), network.activation(x)])

@@ -1,6 +1,6 @@
 """Training: stage (b) and stage (a) in turn, with sampling, warm-up and history (METHOD §2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,7 @@ class Training:
         self.networks, self.objectives, self.schedule = networks, objectives, schedule
         self.epoch, self.seed = 0, seed
         self.device = next(networks[0].parameters()).device
+        self.finite = np.ones(len(networks), dtype=bool)  # what losses and weights have been
         self._dtype = dtype
         generator = torch.Generator(self.device).manual_seed(seed)
         noise = torch.randn(NOISE, generator=generator, device=self.device)
@@ -113,21 +114,16 @@ class Training:
         rng = np.random.default_rng([self.seed, self.epoch // schedule.refresh_every])
         drawn = [_draw(n, schedule.n_snippets, rng) for n in videos.lengths]
         warmup = schedule.warmup(self.epoch)
-
-        def cvae_stage() -> CVAEStage:
-            return CVAEStage(self._weights, self.objectives, CVAE_SCALE * warmup, self._dtype)
-
-        def attention_stage() -> AttentionStage:
-            gamma1_warmup = warmup if schedule.warmup_gamma1 else 1.0
-            return AttentionStage(self._weights, self.objectives, gamma1_warmup, self._dtype)
-
+        gamma1_warmup = warmup if schedule.warmup_gamma1 else 1.0
+        sampled = videos, is_labelled, drawn
         terms = {}
         if any(objective.gamma1 for objective in self.objectives):  # else none looks at its CVAE
-            terms |= self._pass("cvae", cvae_stage, videos, is_labelled, drawn)
-        terms |= self._pass("heads", attention_stage, videos, is_labelled, drawn)
+            terms |= self._pass("cvae", CVAEStage, CVAE_SCALE * warmup, *sampled)
+        terms |= self._pass("heads", AttentionStage, gamma1_warmup, *sampled)
         self.epoch += 1
         # From the device in one go.
         means = torch.stack(list(terms.values())).cpu().numpy()
+        self.finite &= np.isfinite(means).all(axis=0)
         return dict(zip(terms, means, strict=True))
 
     def state(self, model: int = 0) -> dict[str, Any]:
@@ -176,7 +172,8 @@ class Training:
     def _pass(
         self,
         part: str,
-        make_stage: Callable[[], CVAEStage | AttentionStage],
+        kind: type[CVAEStage | AttentionStage],
+        factor: float,
         videos: Videos,
         is_labelled: np.ndarray,
         drawn: list[slice | np.ndarray],
@@ -191,26 +188,43 @@ class Training:
         terms = []
         for first in range(0, len(videos) - size + 1, size):
             batch = order[first : first + size]
+            stages = [
+                kind(weights, objectives, factor, self._dtype)
+                for weights, objectives in self._stacks()
+            ]
+            totals: list[Tensors] = [{} for _ in stages]
             lengths = np.minimum(videos.lengths[batch], self.schedule.n_snippets)
-            stage = make_stage()
-            sums: Tensors = {}
             for chosen in split(lengths, self.device):
-                sampled = [videos[i][drawn[i]] for i in batch[chosen]]
                 chunk = make_chunk(
-                    sampled,
+                    [videos[i][drawn[i]] for i in batch[chosen]],
                     self.schedule.n_snippets,
                     is_labelled[batch[chosen]],
                     size,
                     self.device,
                     self._dtype,
                 )
-                _add(sums, stage.sums(chunk, self._noise_of(len(chunk.features), rng)))
-            gradients, of_batch = stage.gradients(sums)
+                noise = self._noise_of(len(chunk.features), rng)
+                for stage, total in zip(stages, totals, strict=True):
+                    _add(total, stage.sums(chunk, noise))
+            results = [stage.gradients(t) for stage, t in zip(stages, totals, strict=True)]
+            gradients, of_batch = (_joined(parts) for parts in zip(*results, strict=True))
             for name, gradient in gradients.items():
-                self._weights[name].grad = gradient
+                self._weights[name].grad = gradient.contiguous()  # as the fused Adam takes it
             self._optimizers[part].step()
             terms.append(of_batch)
         return {name: torch.stack([t[name] for t in terms]).mean(dim=0) for name in terms[0]}
+
+    def _stacks(self) -> Iterator[tuple[Tensors, Sequence[Objective]]]:
+        """Weights and objectives of models that one operation serves.
+
+        On a CPU that is each model by itself: several would push each other out of the caches.
+        """
+        n_models = len(self.networks)
+        size = 1 if self.device.type == "cpu" else n_models
+        for first in range(0, n_models, size):
+            of_stack = slice(first, first + size)
+            weights = {name: weight[of_stack] for name, weight in self._weights.items()}
+            yield weights, self.objectives[of_stack]
 
     def _noise_of(self, n_rows: int, rng: np.random.Generator) -> Tensor:
         """Noise (latent_dim, n_rows) from a random place in the deviates."""
@@ -296,7 +310,7 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the training of every model has diverged.
+        If the training of every model has diverged; of some, ``training.finite`` tells.
     """
     history: dict[str, list[np.ndarray]] = {name: [] for name in HISTORY}
     absent = np.full(len(training.networks), np.nan)
@@ -304,35 +318,35 @@ def train(
         early_stopping.watch(training)  # what is resumed may stay the best
     for epoch in range(training.schedule.max_epochs):
         means = training.run_epoch(videos, is_labelled)
-        if not np.isfinite(list(means.values())).all(axis=0).any():
-            of_first = {name: float(values[0]) for name, values in means.items()}
-            raise FloatingPointError(_diverged(training.epoch - 1, f": {of_first}"))
+        of_first = {name: float(values[0]) for name, values in means.items()}
+        if not training.finite.any():
+            raise FloatingPointError(diverged(f" in epoch {training.epoch - 1}: {of_first}"))
         if early_stopping is not None:
-            means["validation"] = np.array([early_stopping.watch(training)])
+            of_first["validation"] = early_stopping.watch(training)
+            means["validation"] = np.array([of_first["validation"]])
         for name, values in history.items():
             values.append(means.get(name, absent))
         last = epoch + 1 == training.schedule.max_epochs
         last = last or (early_stopping is not None and early_stopping.is_over())
-        of_first = {name: float(values[0]) for name, values in means.items()}
         if (after_epoch is not None and after_epoch(epoch, of_first, last)) or last:
             break
     if early_stopping is not None:
         early_stopping.restore(training)
     # The losses of the last step were computed before it.
-    if not any(is_finite(network) for network in training.networks):
-        raise FloatingPointError(_diverged(training.epoch - 1, " in its last step"))
+    training.finite &= [
+        all(bool(parameter.isfinite().all()) for parameter in network.parameters())
+        for network in training.networks
+    ]
+    if not training.finite.any():
+        raise FloatingPointError(diverged(f" in epoch {training.epoch - 1} in its last step"))
     return {name: np.array(values) for name, values in history.items()}
 
 
-def is_finite(network: DGAM) -> bool:
-    """Tell whether a training has left finite weights."""
-    return all(bool(parameter.isfinite().all()) for parameter in network.parameters())
-
-
-def _diverged(epoch: int, how: str) -> str:
+def diverged(how: str) -> str:
+    """Message for a training whose losses or weights are not finite."""
     return (
-        f"Training diverged in epoch {epoch}{how}. Lower learning_rate, or scale the features, for "
-        "example with sklearn.preprocessing.StandardScaler."
+        f"Training diverged{how}. Lower learning_rate, or scale the features, for example with "
+        "sklearn.preprocessing.StandardScaler."
     )
 
 
@@ -345,3 +359,10 @@ def _add(total: Tensors, part: Tensors) -> None:
     """Add each tensor of a part to the total, in float32."""
     for name, value in part.items():
         total[name] = total[name].add_(value) if name in total else value.float()
+
+
+def _joined(parts: Sequence[Tensors]) -> Tensors:
+    """Concatenate what belongs to several stacks of models."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -114,9 +114,9 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", …; "auto" is CUDA where there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the products in training; weights and losses are in float32. "auto" is bfloat16 on
-        CUDA devices and CPUs that have units for it, which the same seed trains faster and to
-        other bits.
+        Of products; weights and losses are in float32. "auto" is bfloat16 for training on CUDA
+        devices and CPUs that have units for it, which the same seed trains faster and to other
+        bits, and float32 for all else, so that a model finds the same on every machine.
     random_state : int, RandomState instance or None, default=None
         Of initial weights, draws of snippets, order of videos and latent variables. None takes
         one number from NumPy's global generator; no other is touched.
@@ -347,22 +347,18 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
     def _train(self, X, y, classes, resumes, schedule, report=None):
         """Train from the start, or from where the last training stopped."""
         self._check_settings()
-        device = _inference.resolve_device(self.device)
-        dtype = _inference.resolve_precision(self.precision, device)
         videos = check_features(X, self.n_features_in_ if resumes else None)
         classes, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
         )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        generator = torch.Generator().manual_seed(seed)
-        network = DGAM(videos.n_features, len(classes), self.latent_dim, generator).to(device)
-        training = Training([network], [self._settings(Objective)], schedule, seed, dtype)
+        objectives = [self._settings(Objective)]
+        training = self._start(videos.n_features, len(classes), objectives, schedule)
         if resumes:
             state = getattr(self, "training_state_", None)  # no part of a model file
             training.resume(self.weights_, getattr(self, "n_epochs_", 0), state)
 
         def fitted():
-            weights = _inference.to_arrays(network)
+            weights = _inference.to_arrays(training.networks[0])
             return {"classes_": classes, "n_features_in_": videos.n_features, "weights_": weights}
 
         early_stopping = None
@@ -383,6 +379,17 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             fitted(), history_=history, n_epochs_=training.epoch, training_state_=state
         )
         return self
+
+    def _start(self, n_features, n_classes, objectives, schedule):
+        """Begin a training: of one network for each objective, all with the same weights."""
+        device = _inference.resolve_device(self.device)
+        dtype = _inference.resolve_precision(self.precision, device)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        networks = [
+            DGAM(n_features, n_classes, self.latent_dim, torch.Generator().manual_seed(seed))
+            for _ in objectives
+        ]
+        return Training([n.to(device) for n in networks], objectives, schedule, seed, dtype)
 
     def _held_out(self, is_labelled, seed):
         """Mask of the videos that early stopping watches."""

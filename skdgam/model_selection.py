@@ -1,4 +1,4 @@
-"""Splits and scores that understand weak labels, for scikit-learn's searches."""
+"""Splits and scores that understand weak labels, and a search that trains side by side."""
 
 import warnings
 from numbers import Integral
@@ -9,11 +9,12 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from skdgam._stacked import StackedGridSearchCV
 from skdgam._validation import check_weak_labels
 from skdgam.metrics import check_thresholds, mean_average_precision
 from skdgam.sampling import balanced_parts
 
-__all__ = ["WeakLabelKFold", "localization_scorer", "video_level_scorer"]
+__all__ = ["StackedGridSearchCV", "WeakLabelKFold", "localization_scorer", "video_level_scorer"]
 
 
 class WeakLabelKFold(BaseCrossValidator):

@@ -15,7 +15,7 @@ PACKAGE = Path(skdgam.__file__).parent
 FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
     ["networks", "losses", "metrics", "io", "datasets"],
-    ["localization", "_inference", "_batches", "_layers", "_stages", "_training"],
+    ["_batches", "localization", "_inference", "_layers", "_stages", "_training"],
     [
         "_callbacks",
         "_base",
@@ -23,13 +23,14 @@ FLOORS = [
         "estimator",
         "fusion",
         "presets",
+        "_stacked",
         "model_selection",
         "preprocessing",
     ],
     ["plotting"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
-WITHOUT_TORCH = [*FLOORS[0], "metrics", "io", "datasets", "model_selection", "preprocessing"]
+WITHOUT_TORCH = [*FLOORS[0], "metrics", "io", "datasets", "preprocessing"]
 
 
 def modules():

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
-from skdgam import DGAMLocalizer, presets
+from skdgam import DGAMLocalizer, _inference, presets
 from skdgam.datasets import make_untrimmed
 from skdgam.metrics import mean_average_precision
 
@@ -280,9 +280,23 @@ def test_curves_have_one_value_a_snippet(data, fitted):
 def test_long_videos_go_through_the_networks_in_parts(data, fitted, monkeypatch):
     X, _ = data
     whole = fitted.attention(X)
-    monkeypatch.setattr("skdgam._inference.ROWS_AT_ONCE", 50)
+    monkeypatch.setitem(_inference.ROWS_AT_ONCE, "cpu", 16)
     for a, b in zip(whole, fitted.attention(X), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_activations_in_bfloat16_are_nearly_those_in_float32(data, fitted, monkeypatch):
+    exact, rough = copy.deepcopy(fitted), copy.deepcopy(fitted).set_params(precision="bfloat16")
+    monkeypatch.setattr(_inference, "has_bfloat16", lambda device: True)
+    theirs, ours = exact.predict_proba(data[0]), rough.predict_proba(data[0])
+    assert not np.array_equal(ours, theirs)
+    np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_where_there_is_no_bfloat16_prediction_is_in_float32(data, fitted, monkeypatch):
+    monkeypatch.setattr(_inference, "has_bfloat16", lambda device: False)
+    model = copy.deepcopy(fitted).set_params(precision="bfloat16")
+    np.testing.assert_array_equal(model.predict_proba(data[0]), fitted.predict_proba(data[0]))
 
 
 def test_features_of_another_extractor(data, fitted):
