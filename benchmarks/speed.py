@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, __version__, presets
+from skdgam._batches import place
 from skdgam._features import check_features
 from skdgam._inference import resolve_precision
 from skdgam._stages import Objective
@@ -68,7 +69,7 @@ def ours(shape, dtype):
     network = DGAM(shape[2], shape[3], generator=torch.Generator().manual_seed(0))
     schedule = Schedule(N_SNIPPETS, 1, BATCH, 1e-3, 0, True, 1)
     training = Training([network], [Objective(pooling="released")], schedule, 0, dtype)
-    return partial(training.run_epoch, check_features(X), y)
+    return partial(training.run_epoch, place(check_features(X), CPU, dtype), y)
 
 
 def released(root, shape):

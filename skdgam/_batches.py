@@ -1,5 +1,6 @@
 """Sampled videos as rows of snippets, in pieces that fit a cache."""
 
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -8,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skdgam._features import Videos
 from skdgam.sampling import mirrored_window
 
 SMOOTHING_RADIUS = 4  # of the window of Eq. 13, in snippets
 ROWS = 64  # that chunks have a multiple of
 ROWS_AT_ONCE = 3_200  # in a chunk on a CPU: what one operation writes, the next finds in a cache
+SHARE_OF_FREE = 0.7  # of a GPU's memory, that features may take
 
 
 class Chunk(NamedTuple):
@@ -41,36 +44,28 @@ def split(lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
 
 
 def make_chunk(
-    videos: list[np.ndarray],
+    features: Tensor,
+    lengths: np.ndarray,
     n_snippets: int,
     is_labelled: np.ndarray,
     n_videos: int,
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
 ) -> Chunk:
-    """Put sampled videos, each of (n_snippets_i, n_features), together.
+    """Say of rows, (n_rows, n_features), what belongs to which video and how much it counts.
 
-    Every video counts as `n_snippets` snippets in a batch of `n_videos`. A shorter one weighs
-    each of its snippets more, which is what repeating them comes to, without the work. Features
-    are of the `dtype` that products with them shall have. Rows of no weight fill up a number of
-    them that kernels are ready for: some are prepared anew for each shape that they meet.
+    The first ``lengths.sum()`` rows are those of the videos. Each counts as `n_snippets` snippets
+    in a batch of `n_videos`. A shorter one weighs each of its snippets more, which is what
+    repeating them comes to, without the work. The rows behind have no weight.
     """
-    lengths = np.array([len(video) for video in videos])
-    n_rows = lengths.sum()
-    n_padded = -(-n_rows // ROWS) * ROWS
+    n_rows, n_padded = lengths.sum(), len(features)
     first = np.cumsum(lengths) - lengths
-    features = torch.empty((n_padded, videos[0].shape[1]), dtype=dtype)
-    features[n_rows:] = 0
-    for video, start in zip(videos, first, strict=True):
-        features[start : start + len(video)] = to_tensor(video)
     video = np.zeros(n_padded, dtype=np.int64)
-    video[:n_rows] = np.repeat(np.arange(len(videos)), lengths)
-    membership = np.zeros((len(videos), n_padded), dtype=np.float32)
+    video[:n_rows] = np.repeat(np.arange(len(lengths)), lengths)
+    membership = np.zeros((len(lengths), n_padded), dtype=np.float32)
     membership[video[:n_rows], np.arange(n_rows)] = (n_snippets / lengths)[video[:n_rows]]
     neighbours = np.zeros((n_padded, 2 * SMOOTHING_RADIUS + 1), dtype=np.int64)
     windows = [_window(int(n)) + start for n, start in zip(lengths, first, strict=True)]
     np.concatenate(windows, out=neighbours[:n_rows])
-    background = np.zeros((len(videos), 1))
+    background = np.zeros((len(lengths), 1))
     arrays = (
         membership.sum(axis=0) / np.float32(n_videos * n_snippets),
         membership,
@@ -78,9 +73,81 @@ def make_chunk(
         neighbours,
         np.concatenate([is_labelled, background], axis=1, dtype=np.float32),
     )
-    return Chunk(
-        features.to(device), *(torch.from_numpy(array).to(device) for array in arrays), n_videos
-    )
+    on_device = (torch.from_numpy(array).to(features.device) for array in arrays)
+    return Chunk(features, *on_device, n_videos)
+
+
+class HostFeatures:
+    """Features that stay where they are; those of a chunk are brought to the device.
+
+    Parameters
+    ----------
+    videos : Videos
+    device : torch.device
+    dtype : torch.dtype
+        Of the rows.
+    """
+
+    def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
+        self.lengths, self.device = videos.lengths, device
+        self._videos, self._dtype = videos, dtype
+
+    def rows(self, chosen: np.ndarray, drawn: list[slice | np.ndarray]) -> Tensor:
+        """Drawn snippets of some videos, one after the other, and behind them rows of zeros.
+
+        These fill up a number of rows that kernels are ready for: some are prepared anew for each
+        shape that they meet.
+        """
+        videos = [self._videos[i][drawn[i]] for i in chosen]
+        stops = np.cumsum([len(video) for video in videos])
+        rows = torch.empty((padded(stops[-1]), videos[0].shape[1]), dtype=self._dtype)
+        for video, stop in zip(videos, stops, strict=True):
+            rows[stop - len(video) : stop] = to_tensor(video)
+        rows[stops[-1] :] = 0
+        return rows.to(self.device)
+
+
+class DeviceFeatures:
+    """Features that are on the device once and for all; as :class:`HostFeatures` otherwise."""
+
+    def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
+        self.lengths, self.device = videos.lengths, device
+        stops = np.cumsum(videos.lengths)
+        self._first = stops - videos.lengths
+        self._rows = torch.zeros((stops[-1] + 1, videos.n_features), dtype=dtype, device=device)
+        for video, stop in zip(videos, stops, strict=True):
+            self._rows[stop - len(video) : stop] = to_tensor(video).to(device)
+
+    def rows(self, chosen: np.ndarray, drawn: list[slice | np.ndarray]) -> Tensor:
+        """Drawn snippets of some videos, one after the other, and behind them rows of zeros."""
+        index = [self._first[i] + np.arange(self.lengths[i])[drawn[i]] for i in chosen]
+        n_rows = sum(map(len, index))
+        zeros = np.full(padded(n_rows) - n_rows, len(self._rows) - 1)
+        return self._rows[torch.from_numpy(np.concatenate([*index, zeros])).to(self.device)]
+
+
+def place(
+    videos: Videos, device: torch.device, dtype: torch.dtype
+) -> HostFeatures | DeviceFeatures:
+    """Put features where training reads them: on the device, if it has room for them."""
+    if device.type == "cpu":
+        return HostFeatures(videos, device, dtype)
+    size = videos.lengths.sum() * videos.n_features * dtype.itemsize
+    free, _ = torch.cuda.mem_get_info(device)
+    if size > SHARE_OF_FREE * free:
+        warnings.warn(
+            f"The features take {size / 2**30:.1f} GiB, but {device} has {free / 2**30:.1f} GiB "
+            "free; every batch is copied to it anew, which is slower.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return HostFeatures(videos, device, dtype)
+    return DeviceFeatures(videos, device, dtype)
+
+
+def padded(n_rows: int) -> int:
+    """Round a number of rows up to one that kernels are ready for."""
+    return -(-int(n_rows) // ROWS) * ROWS
 
 
 @lru_cache(maxsize=1024)

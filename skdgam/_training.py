@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skdgam._batches import make_chunk, split
+from skdgam._batches import DeviceFeatures, HostFeatures, make_chunk, place, split
 from skdgam._features import Videos
 from skdgam._inference import activations, to_arrays
 from skdgam._layers import Tensors
@@ -77,7 +77,7 @@ class Training:
         self.epoch, self.seed = 0, seed
         self.device = next(networks[0].parameters()).device
         self.finite = np.ones(len(networks), dtype=bool)  # what losses and weights have been
-        self._dtype = dtype
+        self.dtype = dtype
         generator = torch.Generator(self.device).manual_seed(seed)
         noise = torch.randn(NOISE, generator=generator, device=self.device)
         self._noise = noise.to(dtype)
@@ -96,12 +96,14 @@ class Training:
             for part, names in PARTS.items()
         }
 
-    def run_epoch(self, videos: Videos, is_labelled: np.ndarray) -> dict[str, np.ndarray]:
+    def run_epoch(
+        self, features: HostFeatures | DeviceFeatures, is_labelled: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Train one epoch: a pass of stage (b), then one of stage (a).
 
         Parameters
         ----------
-        videos : Videos
+        features : HostFeatures or DeviceFeatures
         is_labelled : ndarray of bool of shape (n_videos, n_classes)
 
         Returns
@@ -112,10 +114,10 @@ class Training:
         schedule = self.schedule
         # The same draw for `refresh_every` epochs, also if training is resumed between them.
         rng = np.random.default_rng([self.seed, self.epoch // schedule.refresh_every])
-        drawn = [_draw(n, schedule.n_snippets, rng) for n in videos.lengths]
+        drawn = [_draw(n, schedule.n_snippets, rng) for n in features.lengths]
         warmup = schedule.warmup(self.epoch)
         gamma1_warmup = warmup if schedule.warmup_gamma1 else 1.0
-        sampled = videos, is_labelled, drawn
+        sampled = features, is_labelled, drawn
         terms = {}
         if any(objective.gamma1 for objective in self.objectives):  # else none looks at its CVAE
             terms |= self._pass("cvae", CVAEStage, CVAE_SCALE * warmup, *sampled)
@@ -174,7 +176,7 @@ class Training:
         part: str,
         kind: type[CVAEStage | AttentionStage],
         factor: float,
-        videos: Videos,
+        features: HostFeatures | DeviceFeatures,
         is_labelled: np.ndarray,
         drawn: list[slice | np.ndarray],
     ) -> Tensors:
@@ -183,25 +185,25 @@ class Training:
         The last short batch is dropped.
         """
         rng = np.random.default_rng([self.seed, self.epoch, list(PARTS).index(part)])
-        order = rng.permutation(len(videos))
-        size = min(self.schedule.batch_size, len(videos))
+        n_videos = len(features.lengths)
+        order = rng.permutation(n_videos)
+        size = min(self.schedule.batch_size, n_videos)
         terms = []
-        for first in range(0, len(videos) - size + 1, size):
+        for first in range(0, n_videos - size + 1, size):
             batch = order[first : first + size]
             stages = [
-                kind(weights, objectives, factor, self._dtype)
+                kind(weights, objectives, factor, self.dtype)
                 for weights, objectives in self._stacks()
             ]
             totals: list[Tensors] = [{} for _ in stages]
-            lengths = np.minimum(videos.lengths[batch], self.schedule.n_snippets)
+            lengths = np.minimum(features.lengths[batch], self.schedule.n_snippets)
             for chosen in split(lengths, self.device):
                 chunk = make_chunk(
-                    [videos[i][drawn[i]] for i in batch[chosen]],
+                    features.rows(batch[chosen], drawn),
+                    lengths[chosen],
                     self.schedule.n_snippets,
                     is_labelled[batch[chosen]],
                     size,
-                    self.device,
-                    self._dtype,
                 )
                 noise = self._noise_of(len(chunk.features), rng)
                 for stage, total in zip(stages, totals, strict=True):
@@ -316,8 +318,9 @@ def train(
     absent = np.full(len(training.networks), np.nan)
     if early_stopping is not None and training.epoch:
         early_stopping.watch(training)  # what is resumed may stay the best
+    features = place(videos, training.device, training.dtype)
     for epoch in range(training.schedule.max_epochs):
-        means = training.run_epoch(videos, is_labelled)
+        means = training.run_epoch(features, is_labelled)
         of_first = {name: float(values[0]) for name, values in means.items()}
         if not training.finite.any():
             raise FloatingPointError(diverged(f" in epoch {training.epoch - 1}: {of_first}"))

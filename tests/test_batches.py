@@ -7,15 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdgam import _batches
-from skdgam._batches import make_chunk, split
+from skdgam._batches import DeviceFeatures, HostFeatures, make_chunk, place, split
+from skdgam._features import check_features
 
 CPU = torch.device("cpu")
 
 
-def chunk_of(*lengths, n_snippets=20, n_videos=None):
+def features_of(*lengths, kind=HostFeatures):
     videos = [np.full((n, 2), n, dtype=np.float32) for n in lengths]
+    return kind(check_features(videos), CPU, torch.float32)
+
+
+def chunk_of(*lengths, n_snippets=20, n_videos=None):
+    rows = features_of(*lengths).rows(np.arange(len(lengths)), [slice(None)] * len(lengths))
     is_labelled = np.ones((len(lengths), 1), dtype=bool)
-    return make_chunk(videos, n_snippets, is_labelled, n_videos or len(lengths), CPU)
+    n_videos = n_videos or len(lengths)
+    return make_chunk(rows, np.array(lengths), n_snippets, is_labelled, n_videos)
 
 
 def test_videos_lie_one_after_the_other():
@@ -47,7 +54,32 @@ def test_neighbours_stay_in_their_video():
 def test_what_cannot_be_written_is_read_without_a_warning():
     video = np.ones((3, 2), dtype=np.float32)
     video.flags.writeable = False
-    assert make_chunk([video], 3, np.ones((1, 1), dtype=bool), 1, CPU).features[:3].all()
+    features = HostFeatures(check_features([video]), CPU, torch.float32)
+    assert features.rows(np.array([0]), [slice(None)])[:3].all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_features_on_a_device_are_those_of_the_host(dtype):
+    rng = np.random.default_rng(0)
+    videos = check_features([rng.standard_normal((n, 6)) for n in (9, 30, 4)])
+    drawn = [slice(None), np.array([3, 3, 20]), slice(None)]
+    both = [kind(videos, CPU, dtype) for kind in (HostFeatures, DeviceFeatures)]
+    host, device = (features.rows(np.array([2, 1]), drawn) for features in both)
+    assert host.dtype == dtype
+    assert len(host) == _batches.ROWS
+    assert torch.equal(host, device)
+
+
+def test_a_device_without_room_is_given_batch_after_batch(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
+    videos = check_features([np.ones((100, 5))])
+    with pytest.warns(UserWarning, match="features take .* but cuda has .* GiB free; every batch"):
+        features = place(videos, torch.device("cuda"), torch.float32)
+    assert isinstance(features, HostFeatures)
+
+
+def test_on_a_cpu_features_are_not_copied():
+    assert isinstance(place(check_features([np.ones((3, 2))]), CPU, torch.float32), HostFeatures)
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=40))

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from skdgam import _batches, _stages, _training, losses
-from skdgam._batches import make_chunk
+from skdgam._batches import HostFeatures, make_chunk
+from skdgam._features import check_features
 from skdgam._stages import AttentionStage, CVAEStage, Objective
 from skdgam.networks import DGAM
 
@@ -35,6 +36,13 @@ def released_state(released, prefix):
 CPU = torch.device("cpu")
 
 
+def chunk_of(videos, n_snippets, is_labelled, n_videos):
+    """Whole videos as a chunk of a batch of so many."""
+    features = HostFeatures(check_features(videos), CPU, torch.float32)
+    rows = features.rows(np.arange(len(videos)), [slice(None)] * len(videos))
+    return make_chunk(rows, features.lengths, n_snippets, is_labelled, n_videos)
+
+
 # --- the released implementation ---
 
 
@@ -43,7 +51,7 @@ def step(released):
     """A network and a batch just before the step, with the released objective."""
     network = DGAM(24, 6)
     network.load_state_dict(released_state(released, "step.before."))
-    batch = make_chunk(list(released["step.x"]), 40, released["step.y"], 5, CPU)
+    batch = chunk_of(list(released["step.x"]), 40, released["step.y"], 5)
     return network, batch, Objective(pooling="released")
 
 
@@ -149,7 +157,7 @@ def batch():
     videos = [rng.standard_normal((n, 24), dtype=np.float32) + np.float32(0.3) for n in (7, 20, 13)]
     is_labelled = np.zeros((3, N_CLASSES), dtype=bool)
     is_labelled[[0, 0, 1], [0, 3, 1]] = True
-    return make_chunk(videos, 20, is_labelled, 3, CPU)
+    return chunk_of(videos, 20, is_labelled, 3)
 
 
 @pytest.fixture
@@ -291,10 +299,10 @@ def test_sums_of_chunks_are_those_of_their_batch(networks, make_stage):
     is_labelled = np.eye(2, N_CLASSES, dtype=bool)
     stage = make_stage(stacked(*networks), OBJECTIVES)
     noise = torch.randn(LATENT_DIM, 192, generator=torch.Generator().manual_seed(0))
-    whole = stage.sums(make_chunk(videos, 128, is_labelled, 2, CPU), noise)
+    whole = stage.sums(chunk_of(videos, 128, is_labelled, 2), noise)
     parts = [
-        stage.sums(make_chunk(videos[:1], 128, is_labelled[:1], 2, CPU), noise[:, :64]),
-        stage.sums(make_chunk(videos[1:], 128, is_labelled[1:], 2, CPU), noise[:, 64:]),
+        stage.sums(chunk_of(videos[:1], 128, is_labelled[:1], 2), noise[:, :64]),
+        stage.sums(chunk_of(videos[1:], 128, is_labelled[1:], 2), noise[:, 64:]),
     ]
     for name, value in whole.items():
         scale = value.abs().max().item()
@@ -311,7 +319,7 @@ def test_rows_that_fill_a_chunk_up_change_nothing(networks, make_stage, monkeypa
     sums = []
     for n_rows in (64, 5):
         monkeypatch.setattr(_batches, "ROWS", n_rows)
-        chunk = make_chunk(videos, 20, np.eye(2, N_CLASSES, dtype=bool), 2, CPU)
+        chunk = chunk_of(videos, 20, np.eye(2, N_CLASSES, dtype=bool), 2)
         assert len(chunk.features) == (64 if n_rows == 64 else 25)
         sums.append(stage.sums(chunk, noise[:, : len(chunk.features)]))
     for name, value in sums[1].items():

@@ -140,16 +140,15 @@ def test_divergence_is_reported_with_its_epoch(videos):
         run(videos, learning_rate=1e18, max_epochs=20)
 
 
-def test_an_epoch_sees_every_video_but_those_of_the_last_short_batch(videos):
+def test_an_epoch_sees_every_video_but_those_of_the_last_short_batch(videos, monkeypatch):
     seen = []
     real = _training.make_chunk
 
-    def spy(arrays, *rest):
-        seen.extend(len(array) for array in arrays)
-        return real(arrays, *rest)
+    def spy(rows, lengths, *rest):
+        seen.extend(lengths.tolist())
+        return real(rows, lengths, *rest)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_training, "make_chunk", spy)
-        run(videos, Objective(gamma1=0.0), max_epochs=1)
+    monkeypatch.setattr(_training, "make_chunk", spy)
+    run(videos, Objective(gamma1=0.0), max_epochs=1)
     assert len(seen) == 4
     assert max(seen) <= 20  # of longer videos, n_snippets are drawn

@@ -1,0 +1,87 @@
+"""On a CUDA device: the same as on a CPU, and the ways that only a device has."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from skdgam import DGAMLocalizer, _batches
+from skdgam.datasets import make_untrimmed
+from skdgam.model_selection import StackedGridSearchCV
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device"),
+]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(n_videos=40, n_features=16, n_classes=3, random_state=0)
+
+
+def localizer(**changes):
+    settings = {"max_epochs": 10, "warmup_epochs": 5, "device": "cuda", "precision": "float32"}
+    return DGAMLocalizer(**(settings | changes), random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return localizer().fit(*data)
+
+
+def test_losses_fall_as_on_a_cpu(data, fitted):
+    on_cpu = localizer(device="cpu").fit(*data)  # with other noise
+    for name in ("foreground", "guide", "cvae_reconstruction"):
+        assert fitted.history_[name][-1] == pytest.approx(on_cpu.history_[name][-1], rel=0.2), name
+
+
+def test_a_seed_gives_the_same_bits(data, fitted):
+    again = localizer().fit(*data)
+    for name, weight in fitted.weights_.items():
+        np.testing.assert_array_equal(again.weights_[name], weight, err_msg=name)
+
+
+def test_warm_start_goes_on_as_if_training_had_never_stopped(data, fitted):
+    model = localizer(max_epochs=5, warm_start=True).fit(*data).fit(*data)
+    for name, weight in fitted.weights_.items():
+        np.testing.assert_array_equal(model.weights_[name], weight, err_msg=name)
+
+
+def test_a_model_finds_the_same_on_both(data, fitted):
+    on_cpu = copy.deepcopy(fitted).set_params(device="cpu")
+    for ours, theirs in zip(fitted.attention(data[0]), on_cpu.attention(data[0]), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_pickles_hold_no_tensor_of_the_device(data, fitted):
+    model = pickle.loads(pickle.dumps(fitted)).set_params(device="cpu")
+    np.testing.assert_allclose(
+        model.predict_proba(data[0]), fitted.predict_proba(data[0]), atol=1e-4
+    )
+
+
+def test_bfloat16_is_the_default_and_learns_as_well(data, fitted):
+    model = localizer(precision="auto").fit(*data)
+    assert model.history_["foreground"][-1] == pytest.approx(
+        fitted.history_["foreground"][-1], rel=0.1
+    )
+
+
+def test_a_device_without_room_streams_to_the_same_weights(data, fitted, monkeypatch):
+    monkeypatch.setattr(_batches, "SHARE_OF_FREE", 0.0)
+    with pytest.warns(UserWarning, match="every batch is copied"):
+        streamed = localizer().fit(*data)
+    for name, weight in fitted.weights_.items():
+        np.testing.assert_array_equal(streamed.weights_[name], weight, err_msg=name)
+
+
+def test_candidates_learn_side_by_side(data):
+    grid = {"alpha": [0.01, 0.1], "r": [0.5, 1.0]}
+    search = StackedGridSearchCV(localizer(), grid, cv=2).fit(*data)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    alone = localizer(**search.best_params_).fit(*data)
+    for name, values in alone.history_.items():
+        np.testing.assert_allclose(search.best_estimator_.history_[name], values, rtol=1e-3)
