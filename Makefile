@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
-.PHONY: test lint demo bench bench-quality clean
+.PHONY: test lint demo bench bench-gpu bench-quality clean
 test: lint
 	$(BIN)/python -m pytest -q
 
@@ -19,6 +19,10 @@ demo: .venv/installed
 # RELEASED=DIR measures a clone of the released implementation beside ours.
 bench: .venv/installed
 	$(BIN)/python benchmarks/speed.py $(if $(RELEASED),--released $(RELEASED))
+
+bench-gpu: .venv/installed
+	$(BIN)/python -m pytest -q -m gpu
+	$(BIN)/python benchmarks/speed.py --device cuda
 
 bench-quality: .venv/installed
 	$(BIN)/python benchmarks/quality.py $(if $(HAPT),--hapt $(HAPT))
