@@ -72,7 +72,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
     early_stopping : bool, default=False
         Whether to hold videos out of training, and to keep the weights that classify them best.
         The criterion is the cross-entropy of their video-level probabilities and labels. It
-        saves epochs; localization did not gain by it in the project's benchmarks.
+        saves epochs; localization gained no more by it than seeds differ, in the project's
+        benchmarks.
     validation_fraction : float, default=0.1
         Share of the videos that early stopping holds out, balanced over classes; about one in
         two, three, four, …. The only video of a class is not held out.

@@ -292,6 +292,22 @@ def test_gradients_in_bfloat16_point_the_same_way(networks, batch, noise, make_s
             assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.99, name
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("make_stage", [CVAEStage, AttentionStage])
+def test_stages_stay_on_the_device_that_they_are_given(networks, make_stage, dtype):
+    features = torch.empty(64, 24, dtype=dtype, device="meta")
+    chunk = make_chunk(features, np.array([20, 30]), 30, np.eye(2, N_CLASSES, dtype=bool), 2)
+    weights = {name: weight.to("meta") for name, weight in stacked(*networks).items()}
+    noise = torch.empty(LATENT_DIM, 64, dtype=dtype, device="meta")
+    stage = make_stage(weights, OBJECTIVES, dtype=dtype)
+    sums = stage.sums(chunk, noise)
+    gradients, terms = stage.gradients({name: value.float() for name, value in sums.items()})
+    assert {value.device.type for value in (gradients | terms).values()} == {"meta"}
+    for name, gradient in gradients.items():
+        assert gradient.shape == weights[name].shape, name
+    assert {value.shape for value in terms.values()} == {(2,)}
+
+
 @pytest.mark.parametrize("make_stage", [CVAEStage, AttentionStage])
 def test_sums_of_chunks_are_those_of_their_batch(networks, make_stage):
     rng = np.random.default_rng(0)
