@@ -76,12 +76,14 @@ def tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     >>> tiou(make_intervals([0.0], [4.0], "a"), make_intervals([2.0, 4.0], [8.0, 5.0], "a"))
     array([[0.25, 0.  ]])
     """
-    intersection = np.minimum(a["end"][:, None], b["end"]) - np.maximum(
-        a["start"][:, None], b["start"]
-    )
-    intersection = np.maximum(intersection, 0.0)
-    union = (a["end"] - a["start"])[:, None] + (b["end"] - b["start"]) - intersection
-    return intersection / union
+    shared = intersection(a, b)
+    return shared / ((a["end"] - a["start"])[:, None] + (b["end"] - b["start"]) - shared)
+
+
+def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Length that every interval of `a` shares with every one of `b`, as (n_a, n_b)."""
+    end = np.minimum(a["end"][:, None], b["end"])
+    return np.maximum(end - np.maximum(a["start"][:, None], b["start"]), 0.0)
 
 
 def non_maximum_suppression(detections: np.ndarray, threshold: float) -> np.ndarray:

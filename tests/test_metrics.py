@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdgam.intervals import make_intervals, tiou
-from skdgam.metrics import average_precision, mean_average_precision
+from skdgam.metrics import average_precision, error_analysis, mean_average_precision
 
 
 def detections(*rows):
@@ -175,3 +175,94 @@ def test_reproduces_the_published_figures_of_stpn(thumos14_test, shared_file, to
 def test_bad_input(y_true, y_pred, thresholds, match):
     with pytest.raises(ValueError, match=match):
         mean_average_precision(y_true, y_pred, thresholds)
+
+
+# --- error_analysis ---
+
+TWO = [(10, 14, "jump"), (20, 24, "jump")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("duplicate", [(10, 14, "jump", 0.9), (10, 14, "jump", 0.5)]),
+        ("class", [(10, 14, "run", 0.9)]),
+        ("merged", [(11, 23, "jump", 0.9)]),
+        ("split", [(10, 11, "jump", 0.9), (12, 13, "jump", 0.9)]),
+        ("boundary", [(10, 11, "jump", 0.9)]),
+        ("context", [(6, 10, "jump", 0.9)]),
+        ("background", [(0, 4, "jump", 0.9)]),
+        ("background", [(15, 19, "run", 0.9)]),
+    ],
+)
+def test_kinds_of_errors(kind, rows):
+    analysis = error_analysis([TWO], [detections(*rows)])
+    assert analysis.errors[0][-1] == kind
+    assert analysis.count[kind] == sum(analysis.errors[0] == kind)
+
+
+def test_an_error_that_hides_an_interval_costs_it():
+    # The first jump is found too late; mended, it is a hit: recall 1/2 at precision 1.
+    analysis = error_analysis([TWO], [detections((13, 16, "jump", 0.9))])
+    assert analysis.cost == pytest.approx(dict.fromkeys(analysis.cost, 0.0) | {"boundary": 0.5})
+    assert analysis.count == dict.fromkeys(analysis.count, 0) | {"boundary": 1, "missed": 2}
+
+
+def test_an_error_beside_a_hit_costs_precision():
+    # Precision 0 1/2: without the false one, 1.
+    rows = [(30, 34, "jump", 0.9), (10, 14, "jump", 0.8), (20, 24, "jump", 0.7)]
+    analysis = error_analysis([TWO], [detections(*rows)])
+    assert analysis.mean_ap == pytest.approx(2 / 3)
+    assert analysis.cost["background"] == pytest.approx(1 / 3)
+    assert analysis.count["missed"] == 0
+
+
+def test_a_missed_interval_costs_recall():
+    analysis = error_analysis([TWO], [detections((10, 14, "jump", 0.8))])
+    assert analysis.mean_ap == analysis.cost["missed"] == 0.5
+
+
+def test_a_wrong_class_is_mended_to_the_right_one():
+    y_true = [[(0, 4, "jump"), (10, 14, "run")]]
+    analysis = error_analysis(y_true, [detections((0, 4, "run", 0.9), (10, 14, "run", 0.8))])
+    assert analysis.mean_ap == 0.25
+    assert analysis.cost["class"] == 0.75
+
+
+def test_one_error_about_an_interval_is_mended():
+    rows = [(10, 11, "jump", 0.9), (12, 13, "jump", 0.8), (20, 24, "jump", 0.7)]
+    analysis = error_analysis([TWO], [detections(*rows)])
+    assert analysis.mean_ap == pytest.approx(1 / 6)
+    assert analysis.cost["split"] == pytest.approx(1 - 1 / 6)
+
+
+def test_errors_without_detections():
+    analysis = error_analysis([TWO, []], [detections(), detections()])
+    assert analysis.mean_ap == 0
+    assert analysis.count["missed"] == 2
+    assert [len(errors) for errors in analysis.errors] == [0, 0]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.3, 0.5]))
+def test_mending_never_hurts_and_hits_are_those_of_average_precision(seed, threshold):
+    rng = np.random.default_rng(seed)
+
+    def some(n):
+        start = rng.integers(0, 12, n)
+        label = rng.choice(["jump", "run", "swim"], n)
+        return make_intervals(start, start + rng.integers(1, 6, n), label, rng.random(n))
+
+    y_true, y_pred = [some(rng.integers(1, 5)) for _ in range(3)], [some(6) for _ in range(3)]
+    analysis = error_analysis(y_true, y_pred, threshold)
+    assert min(analysis.cost.values()) > -1e-12
+    alone = [found[errors == ""] for found, errors in zip(y_pred, analysis.errors, strict=True)]
+    n_true = sum(map(len, y_true))
+    assert n_true - sum(map(len, alone)) == analysis.count["missed"]
+    classes = np.unique(np.concatenate(y_true)["label"])
+    recall = average_precision(y_true, alone, threshold, classes=classes)
+    share = [
+        np.mean([np.sum(v["label"] == c) for v in alone])
+        / np.mean([np.sum(v["label"] == c) for v in y_true])
+        for c in classes
+    ]
+    np.testing.assert_allclose(recall[:, 0], share)
