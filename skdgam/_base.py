@@ -6,8 +6,10 @@ from sklearn.utils.validation import check_is_fitted
 from skdgam import io, metrics
 from skdgam._features import check_features
 from skdgam._validation import check_annotations, check_durations, check_known, clip_to_videos
+from skdgam.intervals import make_intervals, non_maximum_suppression
+from skdgam.localization import Search, propose
 
-__all__ = ["LocalizerMixin"]
+__all__ = ["ActivationMixin", "LocalizerMixin", "SaveMixin"]
 
 STATE_VERSION = 1  # of pickled localizers
 
@@ -118,28 +120,6 @@ class LocalizerMixin:
             metrics.mean_average_precision(annotations, detections, self.tiou_thresholds).mean()
         )
 
-    def save(self, path):
-        """Write the fitted localizer to a file for sharing, for :func:`skdgam.load`.
-
-        It holds weights, labels and parameters, and nothing that opening it would execute. What
-        only further training needs is left out; to keep that too, use ``joblib.dump``.
-
-        Parameters
-        ----------
-        path : path
-            A file that is there is replaced.
-
-        Raises
-        ------
-        ImportError
-            Without safetensors: ``pip install "skdgam[share]"``.
-        OSError
-            If the file cannot be written.
-        """
-        check_is_fitted(self)
-        description, arrays = self._describe()
-        io.write_model(path, {"class": type(self).__name__} | description, arrays)
-
     def __getstate__(self):
         return super().__getstate__() | {"_state_version": STATE_VERSION}
 
@@ -165,3 +145,94 @@ class LocalizerMixin:
         tags.input_tags.three_d_array = True
         tags.target_tags.required = True
         return tags
+
+
+class ActivationMixin(LocalizerMixin):
+    """Methods that follow from attention, class activation and the parameters of localization.
+
+    A localizer brings ``_activations(videos)``, what it says of each video, and those of the
+    parameters of :class:`skdgam.localization.Search` that are not to be at their defaults.
+    """
+
+    def predict_proba(self, X):
+        """Probability that each action occurs in each video.
+
+        The classifier's softmax on the attention-pooled feature; what is missing to 1 is the
+        probability of background. With ``classification="sigmoid"`` each is by itself.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        probability : ndarray of shape (n, n_classes), in [0, 1]
+            Columns as in ``classes_``.
+        """
+        activations = self._activations(self._check(X))
+        return np.stack([activation.probability for activation in activations])
+
+    def _check(self, X):
+        """Check features against the fitted ones."""
+        check_is_fitted(self)
+        return check_features(X, self.n_features_in_)
+
+    def _settings(self, kind):
+        """Gather the parameters that a part of the computation depends on."""
+        names = [name for name in kind.__dataclass_fields__ if hasattr(self, name)]
+        return kind(**{name: getattr(self, name) for name in names})
+
+    def _propose(self, activation, n_snippets, duration=None, others=()):
+        """Proposals of one video, in seconds."""
+        proposals = propose(activation, self._settings(Search), others)
+        hop, offset = self.snippet_seconds, self.snippet_offset
+        if duration is not None:
+            hop, offset = duration / n_snippets, 0.0
+        scale = hop * n_snippets / len(activation.attention)
+        return make_intervals(
+            offset + scale * proposals["start"],
+            offset + scale * proposals["end"],
+            self.classes_[proposals["label"]],
+            proposals["score"],
+        )
+
+    def _detect(self, videos, durations):
+        """Yield the detections of each video, best first."""
+        for i, activation in enumerate(self._activations(videos)):
+            duration = None if durations is None else durations[i]
+            proposals = self._propose(activation, videos.lengths[i], duration)
+            yield non_maximum_suppression(proposals, self.nms_threshold)
+
+    def _ends(self, videos, durations):
+        """Where each video ends; a last snippet that was cut short has no features."""
+        if durations is not None:
+            return durations
+        # The last window ends by the offset later than the time that its snippet stands for.
+        last = self.snippet_offset + max(self.snippet_offset, 0.0)
+        return (videos.lengths + 1) * self.snippet_seconds + last
+
+
+class SaveMixin:
+    """Model files; a localizer brings ``_describe()``, itself as a dict for JSON and arrays."""
+
+    def save(self, path):
+        """Write the fitted localizer to a file for sharing, for :func:`skdgam.load`.
+
+        It holds weights, labels and parameters, and nothing that opening it would execute. What
+        only further training needs is left out; to keep that too, use ``joblib.dump``.
+
+        Parameters
+        ----------
+        path : path
+            A file that is there is replaced.
+
+        Raises
+        ------
+        ImportError
+            Without safetensors: ``pip install "skdgam[share]"``.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        description, arrays = self._describe()
+        io.write_model(path, {"class": type(self).__name__} | description, arrays)

@@ -22,12 +22,14 @@ class Chunk(NamedTuple):
     """Some videos of a batch as rows of snippets, one video after the other."""
 
     features: Tensor  # (n_rows, n_features), of the dtype that products with them have
+    seen: Tensor  # (n_rows, ...): what attention and classifier are given, see in_context
     shares: Tensor  # (n_rows,): those weights, as shares that sum to 1 in the batch
     membership: Tensor  # (n_videos, n_rows): weight of a row in its video, else 0
     video: Tensor  # (n_rows,): line of membership that a row belongs to
     neighbours: Tensor  # (n_rows, window): rows under the smoothing window
     is_labelled: Tensor  # (n_videos, n_classes + 1): labels as 0 and 1, background last
     n_videos: int  # in the batch
+    keep: Tensor | None = None  # (width, n_rows): factors of dropout for the hidden layer
 
 
 def split(lengths: np.ndarray, device: torch.device) -> Iterator[np.ndarray]:
@@ -49,32 +51,53 @@ def make_chunk(
     n_snippets: int,
     is_labelled: np.ndarray,
     n_videos: int,
+    seen: Tensor | None = None,
+    keep: Tensor | None = None,
 ) -> Chunk:
-    """Say of rows, (n_rows, n_features), what belongs to which video and how much it counts.
+    """Say of rows, (n_rows, ...), what belongs to which video and how much it counts.
 
     The first ``lengths.sum()`` rows are those of the videos. Each counts as `n_snippets` snippets
     in a batch of `n_videos`. A shorter one weighs each of its snippets more, which is what
     repeating them comes to, without the work. The rows behind have no weight.
     """
     n_rows, n_padded = lengths.sum(), len(features)
-    first = np.cumsum(lengths) - lengths
     video = np.zeros(n_padded, dtype=np.int64)
     video[:n_rows] = np.repeat(np.arange(len(lengths)), lengths)
     membership = np.zeros((len(lengths), n_padded), dtype=np.float32)
     membership[video[:n_rows], np.arange(n_rows)] = (n_snippets / lengths)[video[:n_rows]]
-    neighbours = np.zeros((n_padded, 2 * SMOOTHING_RADIUS + 1), dtype=np.int64)
-    windows = [_window(int(n)) + start for n, start in zip(lengths, first, strict=True)]
-    np.concatenate(windows, out=neighbours[:n_rows])
     background = np.zeros((len(lengths), 1))
     arrays = (
         membership.sum(axis=0) / np.float32(n_videos * n_snippets),
         membership,
         video,
-        neighbours,
+        windows(lengths, SMOOTHING_RADIUS, n_padded),
         np.concatenate([is_labelled, background], axis=1, dtype=np.float32),
     )
     on_device = (torch.from_numpy(array).to(features.device) for array in arrays)
-    return Chunk(features, *on_device, n_videos)
+    return Chunk(features, features if seen is None else seen, *on_device, n_videos, keep)
+
+
+def windows(lengths: np.ndarray, radius: int, n_rows: int) -> np.ndarray:
+    """Rows (n_rows, 2 * radius + 1) around each row, mirrored at the ends of its video.
+
+    `lengths` are those of the videos, which lie one after the other. Rows behind have row 0 around.
+    """
+    rows = np.zeros((n_rows, 2 * radius + 1), dtype=np.int64)
+    first = np.cumsum(lengths) - lengths
+    of_videos = [_window(int(n), radius) + start for n, start in zip(lengths, first, strict=True)]
+    np.concatenate(of_videos, out=rows[: lengths.sum()])
+    return rows
+
+
+def in_context(features: Tensor, lengths: np.ndarray, temporal_context: int) -> Tensor:
+    """Each row, (n_rows, n_features), beside those around it in its video.
+
+    That is (n_rows, (2 * temporal_context + 1) * n_features), with the earliest row first.
+    """
+    if not temporal_context:
+        return features
+    rows = windows(lengths, temporal_context, len(features))
+    return features[torch.from_numpy(rows).to(features.device)].flatten(1)
 
 
 class HostFeatures:
@@ -151,8 +174,8 @@ def padded(n_rows: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _window(n: int) -> np.ndarray:
-    return mirrored_window(n, SMOOTHING_RADIUS)
+def _window(n: int, radius: int) -> np.ndarray:
+    return mirrored_window(n, radius)
 
 
 def to_tensor(array: np.ndarray) -> Tensor:

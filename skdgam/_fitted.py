@@ -5,38 +5,18 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skdgam import _inference
-from skdgam._base import LocalizerMixin
-from skdgam._features import check_features
+from skdgam._base import ActivationMixin, SaveMixin
+from skdgam._stages import class_probability
 from skdgam._validation import check_classes
-from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.io import read_released
-from skdgam.localization import Search, propose
+from skdgam.localization import Search
 from skdgam.metrics import check_thresholds
-from skdgam.networks import DGAM
 
 __all__ = ["FittedMixin"]
 
 
-class FittedMixin(LocalizerMixin):
+class FittedMixin(SaveMixin, ActivationMixin):
     """Methods of DGAMLocalizer that need ``weights_`` and the parameters of localization."""
-
-    def predict_proba(self, X):
-        """Probability that each action occurs in each video.
-
-        The classifier's softmax on the attention-pooled feature; what is missing to 1 is the
-        probability of background.
-
-        Parameters
-        ----------
-        X : sequence of n arrays of shape (n_snippets_i, n_features)
-
-        Returns
-        -------
-        probability : ndarray of shape (n, n_classes), in [0, 1]
-            Columns as in ``classes_``.
-        """
-        activations = self._activations(self._check(X))
-        return np.stack([activation.probability for activation in activations])
 
     def attention(self, X):
         """Attention λ of every snippet: how much it takes part in an action, of any class.
@@ -49,12 +29,13 @@ class FittedMixin(LocalizerMixin):
         -------
         attention : list of n ndarrays of shape (n_snippets_i,), in [0, 1]
         """
-        return self._of_snippets(X, DGAM.attention)
+        return self._of_snippets(X, lambda network, x, seen: network.attention(seen))
 
     def class_activation(self, X):
         """T-CAM of every snippet: the softmax of w·x over classes and background, Eq. 13.
 
-        Not smoothed, and without the classifier's bias.
+        Not smoothed, and without the classifier's bias; with ``classification="sigmoid"``, the
+        sigmoid of each logit with its bias.
 
         Parameters
         ----------
@@ -63,11 +44,12 @@ class FittedMixin(LocalizerMixin):
         Returns
         -------
         tcam : list of n ndarrays of shape (n_snippets_i, n_classes), in [0, 1]
-            Columns as in ``classes_``; what is missing to 1 is background.
+            Columns as in ``classes_``; what a softmax lacks to 1 is background.
         """
 
-        def tcam(network, x):
-            return network.activation(x).softmax(dim=-1)[:, :-1]
+        def tcam(network, x, seen):
+            bias = network.classifier.bias.float()
+            return class_probability(network.activation(seen), bias, self.classification)[:, :-1]
 
         return self._of_snippets(X, tcam)
 
@@ -93,8 +75,8 @@ class FittedMixin(LocalizerMixin):
                 "comes from does not hold; partial_fit or fit would train one."
             )
 
-        def error(network, x):
-            attention = network.attention(x)
+        def error(network, x, seen):
+            attention = network.attention(seen)
             z = (self.r * attention)[:, None].expand(-1, network.latent_dim)
             return (network.decode(z, attention) - x).square().mean(dim=-1)
 
@@ -180,12 +162,13 @@ class FittedMixin(LocalizerMixin):
     def _set_weights(self, classes, weights):
         """Become fitted by weights, of which those of the CVAE may be missing."""
         network = _inference.from_arrays(weights, torch.device("cpu"))
-        n_outputs, n_features = network.classifier.weight.shape
+        n_outputs = len(network.classifier.bias)
         if classes.dtype.kind not in "Uiubf" or classes.shape != (n_outputs - 1,):
             raise ValueError(f"{classes.tolist()} are not the {n_outputs - 1} classes.")
         if not all(np.isfinite(value).all() for value in weights.values()):
             raise ValueError("Not all weights are finite.")
-        self.classes_, self.n_features_in_, self.weights_ = classes, n_features, weights
+        self.classes_, self.n_features_in_ = classes, network.n_features
+        self.weights_ = weights
         return self
 
     def _check_settings(self):
@@ -193,15 +176,6 @@ class FittedMixin(LocalizerMixin):
         self._validate_params()
         self._settings(Search)
         check_thresholds(self.tiou_thresholds)
-
-    def _check(self, X):
-        """Check features against the fitted ones."""
-        check_is_fitted(self)
-        return check_features(X, self.n_features_in_)
-
-    def _settings(self, kind):
-        """Gather the parameters that a part of the computation depends on."""
-        return kind(**{name: getattr(self, name) for name in kind.__dataclass_fields__})
 
     def _network(self):
         # In float32 unless asked otherwise, so that what is found does not depend on the machine.
@@ -219,33 +193,5 @@ class FittedMixin(LocalizerMixin):
         """Yield what the networks say of each video, on the snippets used for localization."""
         self._validate_params()  # those of localization may have been set since fit
         n_used = self._settings(Search).n_used(videos.lengths)
-        return _inference.activations(self._network(), videos, n_used)
-
-    def _propose(self, activation, n_snippets, duration=None, others=()):
-        """Proposals of one video, in seconds."""
-        proposals = propose(activation, self._settings(Search), others)
-        hop, offset = self.snippet_seconds, self.snippet_offset
-        if duration is not None:
-            hop, offset = duration / n_snippets, 0.0
-        scale = hop * n_snippets / len(activation.attention)
-        return make_intervals(
-            offset + scale * proposals["start"],
-            offset + scale * proposals["end"],
-            self.classes_[proposals["label"]],
-            proposals["score"],
-        )
-
-    def _detect(self, videos, durations):
-        """Yield the detections of each video, best first."""
-        for i, activation in enumerate(self._activations(videos)):
-            duration = None if durations is None else durations[i]
-            proposals = self._propose(activation, videos.lengths[i], duration)
-            yield non_maximum_suppression(proposals, self.nms_threshold)
-
-    def _ends(self, videos, durations):
-        """Where each video ends; a last snippet that was cut short has no features."""
-        if durations is not None:
-            return durations
-        # The last window ends by the offset later than the time that its snippet stands for.
-        last = self.snippet_offset + max(self.snippet_offset, 0.0)
-        return (videos.lengths + 1) * self.snippet_seconds + last
+        network = self._network()
+        return _inference.activations(network, videos, n_used, self.classification)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
+from scipy.special import expit, softmax
 from torch import Tensor
 
-from skdgam._batches import to_tensor
+from skdgam._batches import to_tensor, windows
 from skdgam._features import Videos, grouped
 from skdgam.localization import Activation
 from skdgam.networks import DGAM
@@ -75,9 +76,13 @@ def from_arrays(
 ) -> DGAM:
     """Build the network that has these weights."""
     n_outputs, n_features = weights["classifier.weight"].shape
+    latent_dim, temporal_context = 1, 0
     generative = "encoder.third.bias" in weights  # a released checkpoint has no CVAE
-    latent_dim = weights["encoder.third.bias"].size // 2 if generative else 1
-    network = DGAM(n_features, n_outputs - 1, latent_dim)
+    if generative:
+        latent_dim = weights["encoder.third.bias"].size // 2
+        n_features = weights["decoder.third.bias"].size
+        temporal_context = weights["attention_head.0.weight"].shape[1] // n_features // 2
+    network = DGAM(n_features, n_outputs - 1, latent_dim, temporal_context=temporal_context)
     # torch.tensor copies: arrays that were loaded as memory maps are not writable.
     state = {name: torch.tensor(value) for name, value in weights.items()}
     if not generative:  # its layers stay without values
@@ -88,25 +93,37 @@ def from_arrays(
 
 
 def map_snippets(
-    function: Callable[[DGAM, Tensor], Tensor], network: DGAM, videos: Iterable[np.ndarray]
+    function: Callable[[DGAM, Tensor, Tensor], Tensor],
+    network: DGAM,
+    videos: Iterable[np.ndarray],
 ) -> Iterator[np.ndarray]:
-    """Yield function(network, x) for the snippets of each video, as a float32 array.
+    """Yield function(network, x, seen) for the snippets of each video, as a float32 array.
 
-    Short videos go through the networks together, long ones in parts; x is of their dtype.
+    `seen` is what attention and classifier are given of the snippets x. Short videos go through
+    the networks together, long ones in parts; both are of the dtype of the networks.
     """
     weight = network.classifier.weight
     n_rows = ROWS_AT_ONCE[weight.device.type]
     for group in grouped(videos, n_rows // 4):
         rows = group[0] if len(group) == 1 else np.concatenate(group)
+        lengths = np.array([len(video) for video in group])
+        if network.temporal_context:
+            around = windows(lengths, network.temporal_context, len(rows))
         parts = []
         for first in range(0, len(rows), n_rows):
-            x = to_tensor(rows[first : first + n_rows]).to(weight.device, weight.dtype)
+            part = slice(first, first + n_rows)
+            x = seen = to_tensor(rows[part]).to(weight.device, weight.dtype)
+            if network.temporal_context:
+                seen = torch.from_numpy(rows[around[part]]).to(weight.device, weight.dtype)
+                seen = seen.flatten(1)
             with torch.inference_mode():
-                parts.append(function(network, x).float().cpu().numpy())
-        yield from np.split(np.concatenate(parts), np.cumsum([len(video) for video in group[:-1]]))
+                parts.append(function(network, x, seen).float().cpu().numpy())
+        yield from np.split(np.concatenate(parts), np.cumsum(lengths[:-1]))
 
 
-def activations(network: DGAM, videos: Videos, n_used: np.ndarray) -> Iterator[Activation]:
+def activations(
+    network: DGAM, videos: Videos, n_used: np.ndarray, classification: str
+) -> Iterator[Activation]:
     """Yield what the networks say of each video, on n_used[i] of its snippets."""
     used = (
         video if len(video) == n else video[uniform_sample(len(video), n)]
@@ -114,14 +131,16 @@ def activations(network: DGAM, videos: Videos, n_used: np.ndarray) -> Iterator[A
     )
     bias = network.classifier.bias.detach().float().cpu().numpy()
 
-    def attention_and_tcam(network: DGAM, x: Tensor) -> Tensor:
-        return torch.column_stack([network.attention(x), network.activation(x)])
+    def attention_and_tcam(network: DGAM, x: Tensor, seen: Tensor) -> Tensor:
+        return torch.column_stack(network.heads(seen))
 
     for values in map_snippets(attention_and_tcam, network, used):
         attention, tcam = values[:, 0], values[:, 1:]
         # Pooling and the classifier are linear, so the logits are pooled instead of features.
         mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)
         logits = attention @ tcam / mass + bias
-        probability = np.exp(logits - logits.max())
-        probability /= probability.sum()
-        yield Activation(attention, tcam[:, :-1], bias[:-1], probability[:-1])
+        if classification == "softmax":
+            yield Activation(attention, tcam[:, :-1], bias[:-1], softmax(logits)[:-1])
+        else:  # of each class by itself, to which its bias belongs
+            tcam, no_bias = (tcam + bias)[:, :-1], np.zeros_like(bias[:-1])
+            yield Activation(attention, tcam, no_bias, expit(logits)[:-1])

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from skdgam._batches import Chunk
+
 Tensors = dict[str, Tensor]
+Layer = tuple[Tensor, Tensor]  # weight and bias
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -47,14 +50,37 @@ def squared_norm(x: Tensor) -> Tensor:
 
 
 class FirstLayers:
-    """What several layers (weight, bias) do with features, in one product."""
+    """What several layers (weight, bias) do with snippets, in one product if all see the same.
 
-    def __init__(self, layers: Sequence[tuple[Tensor, Tensor]]):
-        self._weight, self._bias = (torch.cat(parts, dim=1) for parts in zip(*layers, strict=True))
-        self._sizes = [weight.shape[1] for weight, _ in layers]
+    Parameters
+    ----------
+    of_heads, of_cvae : sequence of (weight, bias)
+        Layers on what the heads are given, and on the features.
+    together : bool
+        Whether these are the same.
+    """
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
-        return product(self._weight, x.T, self._bias).split(self._sizes, dim=1)
+    def __init__(self, of_heads: Sequence[Layer], of_cvae: Sequence[Layer], together: bool):
+        groups = [[*of_heads, *of_cvae]] if together else [of_heads, of_cvae]
+        self._groups = [
+            (*(torch.cat(parts, dim=1) for parts in zip(*layers, strict=True)), sizes)
+            for layers in groups
+            if (sizes := [weight.shape[1] for weight, _ in layers])
+        ]
+
+    def __call__(self, chunk: Chunk) -> list[Tensor]:
+        given = zip(self._groups, (chunk.seen, chunk.features), strict=False)
+        return [
+            part
+            for (weight, bias, sizes), x in given
+            for part in product(weight, x.T, bias).split(sizes, dim=1)
+        ]
+
+
+def shares_hidden_layer(weights: Tensors) -> bool:
+    """Tell whether both heads are on one hidden layer, which looks at several snippets."""
+    n_features = weights["decoder.third.weight"].shape[1]
+    return weights["attention_head.0.weight"].shape[2] != n_features
 
 
 class AttentionHead:
@@ -67,9 +93,14 @@ class AttentionHead:
             work["attention_head.2.bias"],
         )
 
-    def __call__(self, first: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden layer, and attention (n_models, 1, n_rows), from the first one without ReLU."""
+    def __call__(self, first: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden layer, and attention (n_models, 1, n_rows), from the first one without ReLU.
+
+        `keep` are factors of dropout for the hidden layer.
+        """
         hidden = first.relu_()
+        if keep is not None:
+            hidden = hidden.mul_(keep)
         return hidden, product(self.second, hidden, self._second_bias).float().sigmoid()
 
 

@@ -17,10 +17,19 @@ from skdgam.estimator import DGAMLocalizer
 
 __all__ = ["StackedGridSearchCV"]
 
-WEIGHTS = [field.name for field in fields(Objective) if field.name != "pooling"]
+COMMON = ["pooling", "classification", "dropout"]
+WEIGHTS = [field.name for field in fields(Objective) if field.name not in COMMON]
 # What else a training depends on; models of one stack have it in common.
 SHAPE = [field.name for field in fields(Schedule)]
-SHAPE += ["pooling", "latent_dim", "device", "precision", "random_state", "early_stopping"]
+SHAPE += [
+    *COMMON,
+    "temporal_context",
+    "latent_dim",
+    "device",
+    "precision",
+    "random_state",
+    "early_stopping",
+]
 
 
 class StackedGridSearchCV(GridSearchCV):

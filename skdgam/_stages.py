@@ -23,6 +23,7 @@ from skdgam._layers import (
     product,
     relu_backward,
     row_sums,
+    shares_hidden_layer,
     squared_norm,
 )
 
@@ -41,6 +42,8 @@ class Objective:
     r: float = 1.0
     foreground_weight: float = 1.0
     pooling: str = "paper"
+    classification: str = "softmax"
+    dropout: float = 0.0
 
 
 class CVAEStage:
@@ -78,8 +81,11 @@ class CVAEStage:
         self._attention = AttentionHead(work)
         self._encoder, self._decoder = Perceptron(work, "encoder"), Perceptron(work, "decoder")
         self._last, self._last_bias = work["encoder.third.weight"], work["encoder.third.bias"]
-        parts = self._attention, self._encoder, self._reconstruction
-        self._on_features = FirstLayers([part.first for part in parts])
+        self._first = FirstLayers(
+            [self._attention.first],
+            [self._encoder.first, self._reconstruction.first],
+            together=not shares_hidden_layer(weights),
+        )
         self._r, self._beta = (
             _column(objectives, name, self._last.device) for name in ("r", "beta")
         )
@@ -91,7 +97,7 @@ class CVAEStage:
         `noise` (latent_dim, n_rows) is standard normal.
         """
         x, dtype = chunk.features, chunk.features.dtype
-        on_attention, on_encoder, projected = self._on_features(x)
+        on_attention, on_encoder, projected = self._first(chunk)
         _, attention = self._attention(on_attention)
         label = attention.to(dtype)
         encoder = self._encoder.forward(on_encoder, label)
@@ -189,7 +195,9 @@ class AttentionStage:
         work = {name: value.to(dtype) for name, value in weights.items()}
         device = weights["classifier.weight"].device
         self._attention, self._bias = AttentionHead(work), weights["classifier.bias"]
-        self._pooling = objectives[0].pooling
+        self._objective = objectives[0]  # of what all have in common
+        self._shared = shares_hidden_layer(weights)
+        self._classifier = work["classifier.weight"]
         self._alpha, self._gamma1, self._gamma2, self._foreground_weight = (
             _column(objectives, name, device)[:, 0, 0]
             for name in ("alpha", "gamma1", "gamma2", "foreground_weight")
@@ -197,7 +205,10 @@ class AttentionStage:
         self._gamma1 = warmup * self._gamma1
         self._generative = any(objective.gamma1 for objective in objectives)
         no_bias = torch.zeros_like(work["classifier.bias"])
-        layers = [self._attention.first, (work["classifier.weight"], no_bias)]
+        of_heads = [self._attention.first]
+        if not self._shared:
+            of_heads.append((self._classifier, no_bias))
+        of_cvae = []
         if self._generative:
             self._reconstruction = Reconstruction(weights, dtype)
             self._decoder = Perceptron(work, "decoder")
@@ -205,8 +216,10 @@ class AttentionStage:
             r = _column(objectives, "r", device).to(dtype)
             of_input = self._decoder.first[0].sum(dim=-1, keepdim=True)
             self._decoder.on_attention = self._decoder.on_attention + r * of_input
-            layers += [self._reconstruction.first, self._reconstruction.of_bias]
-        self._on_features = FirstLayers(layers)
+            of_cvae = [self._reconstruction.first, self._reconstruction.of_bias]
+        self._first = FirstLayers(
+            of_heads, of_cvae, together=not self._shared and not self._objective.dropout
+        )
 
     @torch.no_grad()
     def sums(self, chunk: Chunk, noise: Tensor | None) -> Tensors:
@@ -214,23 +227,33 @@ class AttentionStage:
 
         `noise` (latent_dim, n_rows) is standard normal; without γ₁ there is no use for it.
         """
-        x, dtype = chunk.features, chunk.features.dtype
-        on_attention, activation, *on_decoder = self._on_features(x)
-        hidden, attention = self._attention(on_attention)
+        dtype = chunk.features.dtype
+        on_attention, *first = self._first(chunk)
+        hidden, attention = self._attention(on_attention, chunk.keep)
+        activation = product(self._classifier, hidden) if self._shared else first.pop(0)
         (to_attention, to_activation, to_bias), terms = self._classify(
             attention[:, 0], activation.float().mT, chunk
         )
         to_attention = to_attention[:, None]
         if self._generative:
             to_it, terms["reconstruction"] = self._reconstruct(
-                attention.to(dtype), *on_decoder, chunk, noise
+                attention.to(dtype), *first, chunk, noise
             )
             to_attention = to_attention + self._gamma1[:, None, None] * to_it
         to_logit = (to_attention * attention * (1 - attention)).to(dtype)
-        to_hidden = relu_backward(self._attention.second.mT * to_logit, hidden)
-        rows = torch.cat([to_hidden, to_activation.mT.to(dtype)], dim=1)
+        to_hidden = self._attention.second.mT * to_logit
+        to_activation = to_activation.mT.to(dtype)
+        of_classifier = {}
+        if self._shared:
+            of_classifier["classifier.weight"] = product(to_activation, hidden.mT)
+            to_hidden += product(self._classifier.mT, to_activation)
+        if chunk.keep is not None:
+            to_hidden.mul_(chunk.keep)
+        to_hidden = relu_backward(to_hidden, hidden)
+        on_seen = to_hidden if self._shared else torch.cat([to_hidden, to_activation], dim=1)
         return {
-            "features": product(rows, x),
+            "seen": product(on_seen, chunk.seen),
+            **of_classifier,
             "attention_head.0.bias": to_hidden.sum(dim=-1),
             "attention_head.2.weight": product(to_logit, hidden.mT),
             "attention_head.2.bias": to_logit.sum(dim=-1),
@@ -243,9 +266,10 @@ class AttentionStage:
         """Gradients of attention and classifier, and the terms (n_models,) of the loss."""
         width = self._attention.second.shape[-1]
         gradients = {name: value for name, value in sums.items() if "." in name}
-        gradients["attention_head.0.weight"] = sums["features"][:, :width]
-        gradients["classifier.weight"] = sums["features"][:, width:]
-        terms = {name: sums[name] for name in sums if name not in gradients and name != "features"}
+        gradients["attention_head.0.weight"] = sums["seen"][:, :width]
+        if not self._shared:
+            gradients["classifier.weight"] = sums["seen"][:, width:]
+        terms = {name: sums[name] for name in sums if name not in gradients and name != "seen"}
         return gradients, terms
 
     def _classify(
@@ -257,8 +281,14 @@ class AttentionStage:
         target[:, -1] = 1 - target.amax(dim=1)
         is_background = torch.zeros_like(target)
         is_background[:, -1] = 1
+        loss_of = losses.multilabel_loss
+        if self._objective.classification == "softmax":
+            loss_of = losses.classification_loss
+            target = target / target.sum(dim=1, keepdim=True)
         probability = losses.smooth(
-            activation.softmax(dim=-1), chunk.neighbours, _smoothing_kernel(activation.device)
+            class_probability(activation, self._bias, self._objective.classification),
+            chunk.neighbours,
+            _smoothing_kernel(activation.device),
         )
         guides = losses.guidance(probability, chunk.is_labelled[chunk.video])
         with torch.enable_grad():
@@ -267,15 +297,11 @@ class AttentionStage:
             ]
             attention, activation, bias = given
             foreground, background = pooled_logits(
-                activation, attention, chunk.membership, bias, self._pooling
+                activation, attention, chunk.membership, bias, self._objective.pooling
             )
             terms = {
-                "foreground": losses.classification_loss(
-                    foreground, target / target.sum(dim=1, keepdim=True)
-                ).sum(dim=-1)
-                / chunk.n_videos,
-                "background": losses.classification_loss(background, is_background).sum(dim=-1)
-                / chunk.n_videos,
+                "foreground": loss_of(foreground, target).sum(dim=-1) / chunk.n_videos,
+                "background": loss_of(background, is_background).sum(dim=-1) / chunk.n_videos,
                 "guide": losses.guide_loss(attention, *guides) @ chunk.shares,
             }
             loss = (
@@ -302,6 +328,16 @@ class AttentionStage:
         )
         to_decoder, _ = self._decoder.backward(error.mul_(2 * share.to(x.dtype)), hidden)
         return product(self._decoder.on_attention.mT, to_decoder).float(), squared @ share
+
+
+def class_probability(activation: Tensor, bias: Tensor, classification: str) -> Tensor:
+    """Probability (..., n_rows, n_classes + 1) of each class in each snippet, Eq. 13.
+
+    Their softmax leaves the bias out, as released; each by itself makes no sense without it.
+    """
+    if classification == "softmax":
+        return activation.softmax(dim=-1)
+    return (activation + bias[..., None, :]).sigmoid()
 
 
 def pooled_logits(

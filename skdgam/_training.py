@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor
 
-from skdgam._batches import DeviceFeatures, HostFeatures, make_chunk, place, split
+from skdgam._batches import DeviceFeatures, HostFeatures, in_context, make_chunk, place, split
 from skdgam._features import Videos
 from skdgam._inference import activations, to_arrays
 from skdgam._layers import Tensors
 from skdgam._stages import AttentionStage, CVAEStage, Objective
-from skdgam.networks import DGAM
+from skdgam.networks import ATTENTION_WIDTH, DGAM
 from skdgam.sampling import stratified_sample
 
 ADAM_BETAS = (0.8, 0.999)  # released; the paper names none
@@ -57,7 +58,7 @@ class Training:
     networks : sequence of n_models DGAMs of one shape
         Trained in place, on their device: side by side, on the same draws.
     objectives : sequence of n_models Objectives
-        All with one pooling, and all with γ₁ or all without.
+        All with one pooling, classification and dropout, and all with γ₁ or all without.
     schedule : Schedule
     seed : int
         Of all draws: snippets, order of videos, latent variables.
@@ -152,8 +153,8 @@ class Training:
         """
         if any(self._weights[name].shape[1:] != value.shape for name, value in weights.items()):
             raise ValueError(
-                "latent_dim is not that of the model to go on from; set it back, or fit anew with "
-                "warm_start=False."
+                "latent_dim or temporal_context is not that of the model to go on from; set it "
+                "back, or fit anew with warm_start=False."
             )
         for name, value in weights.items():
             self._weights[name][0] = torch.tensor(value)
@@ -185,6 +186,7 @@ class Training:
         The last short batch is dropped.
         """
         rng = np.random.default_rng([self.seed, self.epoch, list(PARTS).index(part)])
+        dropout = self.objectives[0].dropout if part == "heads" else 0.0
         n_videos = len(features.lengths)
         order = rng.permutation(n_videos)
         size = min(self.schedule.batch_size, n_videos)
@@ -198,14 +200,21 @@ class Training:
             totals: list[Tensors] = [{} for _ in stages]
             lengths = np.minimum(features.lengths[batch], self.schedule.n_snippets)
             for chosen in split(lengths, self.device):
+                rows = features.rows(batch[chosen], drawn)
+                noise = self._deviates(self.networks[0].latent_dim, len(rows), rng)
+                seen, keep = rows, None
+                if dropout:
+                    seen = rows * self._keep(dropout, *rows.shape, rng)
+                    keep = self._keep(dropout, ATTENTION_WIDTH, len(rows), rng)
                 chunk = make_chunk(
-                    features.rows(batch[chosen], drawn),
+                    rows,
                     lengths[chosen],
                     self.schedule.n_snippets,
                     is_labelled[batch[chosen]],
                     size,
+                    in_context(seen, lengths[chosen], self.networks[0].temporal_context),
+                    keep,
                 )
-                noise = self._noise_of(len(chunk.features), rng)
                 for stage, total in zip(stages, totals, strict=True):
                     _add(total, stage.sums(chunk, noise))
             results = [stage.gradients(t) for stage, t in zip(stages, totals, strict=True)]
@@ -228,14 +237,17 @@ class Training:
             weights = {name: weight[of_stack] for name, weight in self._weights.items()}
             yield weights, self.objectives[of_stack]
 
-    def _noise_of(self, n_rows: int, rng: np.random.Generator) -> Tensor:
-        """Noise (latent_dim, n_rows) from a random place in the deviates."""
-        latent_dim = self.networks[0].latent_dim
-        size = latent_dim * n_rows
-        times = 1 + 2 * size // NOISE  # once, but for videos of thousands of snippets
+    def _deviates(self, n: int, m: int, rng: np.random.Generator) -> Tensor:
+        """Normal deviates (n, m) from a random place among those that are drawn."""
+        times = 1 + 2 * n * m // NOISE  # once, but for videos of thousands of snippets
         deviates = self._noise.expand(times, -1).reshape(-1)
-        first = int(rng.integers(len(deviates) - size))
-        return deviates[first : first + size].view(latent_dim, n_rows)
+        first = int(rng.integers(len(deviates) - n * m))
+        return deviates[first : first + n * m].view(n, m)
+
+    def _keep(self, dropout: float, n: int, m: int, rng: np.random.Generator) -> Tensor:
+        """Factors (n, m) of dropout: 0, or what makes up for zeros in the mean."""
+        kept = self._deviates(n, m, rng) > ndtri(dropout)
+        return kept.to(self.dtype).mul_(1 / (1 - dropout))
 
 
 class EarlyStopping:
@@ -254,20 +266,28 @@ class EarlyStopping:
     """
 
     def __init__(self, videos: Videos, is_labelled: np.ndarray, patience: int):
-        self._videos, self._patience = videos, patience
-        background = ~is_labelled.any(axis=1, keepdims=True)
-        target = np.concatenate([is_labelled, background], axis=1)
-        self._target = target / target.sum(axis=1, keepdims=True)
+        self._videos, self._patience, self._is_labelled = videos, patience, is_labelled
         self._least, self._waited = np.inf, 0
         self._best: tuple[dict, dict] | None = None
 
     def watch(self, training: "Training") -> float:
         """Cross-entropy on the held-out videos, in nats; the least one is remembered."""
-        of_videos = activations(training.networks[0], self._videos, self._videos.lengths)
-        actions = np.stack([activation.probability for activation in of_videos])
-        probability = np.concatenate([actions, 1 - actions.sum(axis=1, keepdims=True)], axis=1)
+        classification = training.objectives[0].classification
+        of_videos = activations(
+            training.networks[0], self._videos, self._videos.lengths, classification
+        )
+        probability = np.stack([activation.probability for activation in of_videos])
+        target, no_label = self._is_labelled, ~self._is_labelled.any(axis=1, keepdims=True)
+        if classification == "softmax":
+            no_action = 1 - probability.sum(axis=1, keepdims=True)
+            probability = np.concatenate([probability, no_action], axis=1)
+            target = np.concatenate([target, no_label], axis=1)
+            target = target / target.sum(axis=1, keepdims=True)
+        else:
+            probability = np.where(target, probability, 1 - probability)
+            target = np.ones_like(target)
         log = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
-        loss = float(-(self._target * log).sum(axis=1).mean())
+        loss = float(-(target * log).sum(axis=1).mean())
         self._waited += 1
         if loss < self._least:
             self._least, self._waited = loss, 0

@@ -52,6 +52,17 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         Attention-weighted mean of snippets in training: Eq. 4 and 5, or with the 1 that the
         released implementation adds to the foreground's denominator. The mean alone is the
         same for however little attention, which then may vanish everywhere.
+    temporal_context : int, default=0
+        Snippets to each side that attention and classifier look at. 0 is the paper: a perceptron
+        and a linear layer on single snippets. With more, both share a hidden layer, a
+        convolution over time. What tells short or similar actions apart is often in their
+        surroundings.
+    classification : {"softmax", "sigmoid"}, default="softmax"
+        "softmax" is the paper: one class excludes the others, and labels of a video have equal
+        shares. "sigmoid" asks for each class by itself, as several labels a video need it.
+    dropout : float, in [0, 1), default=0.0
+        Share of the features, and of units of the hidden layer, that attention and classifier are
+        trained without, others each time; 0 in the paper.
     n_snippets : int, default=400
         Snippets of each video in an epoch. Of longer videos one is drawn at random from each
         of so many equal parts; of shorter ones all are used, with a weight that makes up.
@@ -169,6 +180,9 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         "foreground_weight": [Interval(Real, 0, None, closed="left")],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "pooling": [StrOptions({"paper", "released"})],
+        "temporal_context": [Interval(Integral, 0, None, closed="left")],
+        "classification": [StrOptions({"softmax", "sigmoid"})],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
         "n_snippets": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -209,6 +223,9 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         foreground_weight=1.0,
         latent_dim=128,
         pooling="released",
+        temporal_context=0,
+        classification="softmax",
+        dropout=0.0,
         n_snippets=400,
         max_epochs=300,
         batch_size=16,
@@ -245,6 +262,9 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         self.foreground_weight = foreground_weight
         self.latent_dim = latent_dim
         self.pooling = pooling
+        self.temporal_context = temporal_context
+        self.classification = classification
+        self.dropout = dropout
         self.n_snippets = n_snippets
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -387,7 +407,13 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         dtype = _inference.resolve_precision(self.precision, device)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         networks = [
-            DGAM(n_features, n_classes, self.latent_dim, torch.Generator().manual_seed(seed))
+            DGAM(
+                n_features,
+                n_classes,
+                self.latent_dim,
+                torch.Generator().manual_seed(seed),
+                self.temporal_context,
+            )
             for _ in objectives
         ]
         return Training([n.to(device) for n in networks], objectives, schedule, seed, dtype)

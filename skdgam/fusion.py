@@ -7,7 +7,7 @@ from sklearn.base import _fit_context, clone
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
-from skdgam._base import LocalizerMixin
+from skdgam._base import LocalizerMixin, SaveMixin
 from skdgam._callbacks import CallbackSupportMixin, Subtasks, with_callbacks
 from skdgam._features import check_features, count_columns
 from skdgam.estimator import DGAMLocalizer
@@ -18,7 +18,7 @@ from skdgam.metrics import check_thresholds
 __all__ = ["MultiStreamLocalizer", "load"]
 
 
-class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseComposition):
+class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _BaseComposition):
     """Localize with several streams of features, such as RGB and optical flow.
 
     Each stream has a localizer of its own, trained alone on its columns. In localization the

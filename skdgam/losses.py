@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["classification_loss", "guidance", "guide_loss", "pool", "smooth"]
+__all__ = ["classification_loss", "guidance", "guide_loss", "multilabel_loss", "pool", "smooth"]
 
 
 def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 0.0) -> Tensor:
@@ -67,6 +67,29 @@ def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
     return -(target * logits.log_softmax(dim=-1)).sum(dim=-1)
 
 
+def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
+    r"""Cross-entropy of pooled features, each label by itself.
+
+    :math:`-\sum_c t_c \log \sigma(l_c) + (1 - t_c) \log \sigma(-l_c)`
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., n_videos, n_classes + 1)
+    target : Tensor of shape (n_videos, n_classes + 1), of 0 and 1
+
+    Returns
+    -------
+    loss : Tensor of shape (..., n_videos)
+        In nats.
+
+    Examples
+    --------
+    >>> multilabel_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))  # 2 log 2
+    tensor([1.3863])
+    """
+    return -(F.logsigmoid(logits) - (1 - target) * logits).sum(dim=-1)
+
+
 def smooth(values: Tensor, neighbours: Tensor, kernel: Tensor) -> Tensor:
     r"""Filter values along time: the convolution :math:`G(\sigma_s) *` of Eq. 13, 14.
 
@@ -101,7 +124,7 @@ def guidance(probability: Tensor, is_labelled: Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     probability : Tensor of shape (..., n_rows, n_classes + 1), in [0, 1]
-        Softmax of the class activations, smoothed; background is the last column.
+        Of the class activations, smoothed; background is the last column.
     is_labelled : Tensor of shape (n_rows, n_classes + 1), of 0 and 1
         The labels of the video that each row belongs to; 0 for background.
 

@@ -45,6 +45,9 @@ class DGAM(nn.Module):
         Dimensions of z.
     generator : torch.Generator, optional
         For the initial weights; the global one is never used.
+    temporal_context : int, default=0
+        Snippets to each side that the heads look at. With any, both heads share the hidden layer,
+        which is a temporal convolution then, of what ``skdgam._batches.in_context`` returns.
     """
 
     def __init__(
@@ -53,13 +56,18 @@ class DGAM(nn.Module):
         n_classes: int,
         latent_dim: int = 128,
         generator: torch.Generator | None = None,
+        temporal_context: int = 0,
     ):
         super().__init__()
-        self.latent_dim = latent_dim
+        self.n_features, self.latent_dim = n_features, latent_dim
+        self.temporal_context = temporal_context
         self.attention_head = nn.Sequential(
-            _blank_linear(n_features, ATTENTION_WIDTH), nn.ReLU(), _blank_linear(ATTENTION_WIDTH, 1)
+            _blank_linear((2 * temporal_context + 1) * n_features, ATTENTION_WIDTH),
+            nn.ReLU(),
+            _blank_linear(ATTENTION_WIDTH, 1),
         )
-        self.classifier = _blank_linear(n_features, n_classes + 1)
+        n_inputs = ATTENTION_WIDTH if temporal_context else n_features
+        self.classifier = _blank_linear(n_inputs, n_classes + 1)
         self.encoder = ConditionalMLP(n_features, 2 * latent_dim)
         self.decoder = ConditionalMLP(latent_dim, n_features)
         if generator is not None:
@@ -70,15 +78,24 @@ class DGAM(nn.Module):
                     nn.init.uniform_(module.weight, -bound, bound, generator=generator)
                     nn.init.uniform_(module.bias, -bound, bound, generator=generator)
 
-    def attention(self, x: Tensor) -> Tensor:
-        """Attention λ (n,) in [0, 1] of snippets x (n, n_features)."""
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention λ (n,) in [0, 1], and class activation (n, n_classes + 1), logits without bias.
+
+        x is (n, n_features), or with temporal context (n, (2 * temporal_context + 1) * n_features).
+        """
         first, _, second = self.attention_head
         hidden = linear(x, first).relu_()
-        return linear(hidden, second).squeeze(-1).float().sigmoid()
+        attention = linear(hidden, second).squeeze(-1).float().sigmoid()
+        given = hidden if self.temporal_context else x
+        return attention, F.linear(given, self.classifier.weight.to(x.dtype)).float()
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Attention alone, as ``heads`` gives it."""
+        return self.heads(x)[0]
 
     def activation(self, x: Tensor) -> Tensor:
-        """Class activation w·x (n, n_classes + 1): the logits without bias."""
-        return F.linear(x, self.classifier.weight.to(x.dtype)).float()
+        """Class activation alone, as ``heads`` gives it."""
+        return self.heads(x)[1]
 
     def encode(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (n, latent_dim) each, of q(z given x, λ)."""

@@ -21,6 +21,7 @@ FLOORS = [
         "_base",
         "_fitted",
         "estimator",
+        "baselines",
         "fusion",
         "presets",
         "_stacked",

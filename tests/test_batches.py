@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdgam import _batches
-from skdgam._batches import DeviceFeatures, HostFeatures, make_chunk, place, split
+from skdgam._batches import DeviceFeatures, HostFeatures, in_context, make_chunk, place, split
 from skdgam._features import check_features
 
 CPU = torch.device("cpu")
@@ -49,6 +49,12 @@ def test_neighbours_stay_in_their_video():
     chunk = chunk_of(3, 9, 1)
     video = chunk.video[:13]
     assert torch.equal(chunk.video[chunk.neighbours[:13]], video[:, None].expand(-1, 9))
+
+
+def test_context_is_what_lies_around_in_a_video_mirrored_at_its_ends():
+    rows = torch.arange(6.0)[:, None]
+    around = in_context(rows, np.array([3, 2]), 1)
+    assert around.tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 4], [0, 0, 0]]
 
 
 def test_what_cannot_be_written_is_read_without_a_warning():

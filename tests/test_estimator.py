@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
-from skdgam import DGAMLocalizer, _inference, presets
+from skdgam import DGAMLocalizer, _inference, load, presets
 from skdgam.datasets import make_untrimmed
 from skdgam.metrics import mean_average_precision
 
@@ -285,6 +285,86 @@ def test_long_videos_go_through_the_networks_in_parts(data, fitted, monkeypatch)
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+# --- temporal context, classes by themselves, dropout ---
+
+EXTENDED = {"temporal_context": 3, "classification": "sigmoid", "dropout": 0.3}
+
+
+@pytest.fixture(scope="module")
+def extended(data):
+    return quick(**EXTENDED).fit(*data)
+
+
+def test_context_stays_in_its_video_and_its_part(data, extended, monkeypatch):
+    X, _ = data
+    together = extended.attention(X)
+    np.testing.assert_allclose(extended.attention([X[5]])[0], together[5], atol=1e-6)
+    monkeypatch.setitem(_inference.ROWS_AT_ONCE, "cpu", 16)
+    for a, b in zip(together, extended.attention(X), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_attention_reaches_as_far_as_the_context(data, extended):
+    X = [data[0][0].copy()]
+    before = extended.attention(X)[0]
+    X[0][20] += 5
+    changed = np.flatnonzero(extended.attention(X)[0] != before)
+    assert changed.min() == 17
+    assert changed.max() == 23
+
+
+def test_classes_by_themselves_have_probabilities_by_themselves(data, extended):
+    X, _ = data
+    bias = extended.weights_["classifier.bias"]
+    shifted = copy.deepcopy(extended)
+    shifted.weights_["classifier.bias"] = bias + np.array([0, 3, 0, 0], dtype=np.float32)
+    ours, theirs = shifted.predict_proba(X), extended.predict_proba(X)
+    np.testing.assert_array_equal(ours[:, [0, 2]], theirs[:, [0, 2]])
+    odds = ours[:, 1] / (1 - ours[:, 1]) * (1 - theirs[:, 1]) / theirs[:, 1]
+    np.testing.assert_allclose(odds, np.exp(3), rtol=1e-3)
+    ours, theirs = (model.class_activation(X)[0] for model in (shifted, extended))
+    assert (ours[:, 1] > theirs[:, 1]).all()
+    np.testing.assert_array_equal(ours[:, [0, 2]], theirs[:, [0, 2]])
+
+
+def test_a_bias_counts_once_in_scores(data, extended):
+    model = copy.deepcopy(extended).set_params(localization="attention", proposal_threshold=0.1)
+    model.set_params(eta=0.0, class_threshold=0.0)
+    before = np.concatenate(model.predict(data[0]))
+    model.weights_["classifier.bias"] = model.weights_["classifier.bias"] + np.float32(20)
+    after = np.concatenate(model.predict(data[0]))
+    np.testing.assert_allclose(np.sort(after["score"]), np.sort(before["score"]) + 20, atol=1e-4)
+
+
+def test_an_extended_training_goes_on_bit_for_bit(data, extended):
+    model = quick(**EXTENDED, max_epochs=2, warm_start=True).fit(*data)
+    assert same_weights(pickle.loads(pickle.dumps(model)).fit(*data), extended)
+
+
+def test_dropout_changes_the_training_alone(data, extended):
+    without = quick(**EXTENDED | {"dropout": 0.0}).fit(*data)
+    assert not same_weights(without, extended)
+    again = copy.deepcopy(extended).set_params(dropout=0.0)
+    np.testing.assert_array_equal(again.predict_proba(data[0]), extended.predict_proba(data[0]))
+
+
+def test_dropout_without_context(data):
+    assert np.isfinite(quick(dropout=0.5).fit(*data).history_["foreground"]).all()
+
+
+def test_early_stopping_by_classes_by_themselves(data):
+    model = quick(**EXTENDED, early_stopping=True, validation_fraction=0.3).fit(*data)
+    held_out = model.history_["validation"]
+    assert np.isfinite(held_out).all()
+    assert 0 < held_out[-1] < 3 * np.log(4)
+
+
+def test_a_file_knows_the_context(data, extended, tmp_path):
+    extended.save(tmp_path / "model")
+    model = load(tmp_path / "model")
+    np.testing.assert_array_equal(model.predict_proba(data[0]), extended.predict_proba(data[0]))
+
+
 def test_activations_in_bfloat16_are_nearly_those_in_float32(data, fitted, monkeypatch):
     exact, rough = copy.deepcopy(fitted), copy.deepcopy(fitted).set_params(precision="bfloat16")
     monkeypatch.setattr(_inference, "has_bfloat16", lambda device: True)
@@ -442,7 +522,10 @@ def test_going_on_from_weights_alone_keeps_them_and_starts_the_optimizer_anew(da
             r"classes is \['action 0', 'swim'\], but training began",
         ),
         ({"X": [np.zeros((5, 3))]}, r"X\[0\] has 3 features, but the model was fitted with 12"),
-        ({"latent_dim": 16}, "latent_dim is not that of the model to go on from"),
+        (
+            {"latent_dim": 16},
+            "latent_dim or temporal_context is not that of the model to go on from",
+        ),
     ],
 )
 def test_what_does_not_go_with_the_model_to_go_on_from(data, fitted, changes, match):

@@ -1,6 +1,8 @@
+import numpy as np
 import torch
 from torch.nn import functional as F
 
+from skdgam._batches import in_context
 from skdgam.networks import DGAM, ConditionalMLP
 
 
@@ -58,3 +60,15 @@ def test_conditioning_is_the_product_with_attention_as_last_column():
     x, attention = torch.randn(4, 5), torch.rand(4)
     hidden = F.relu(mlp.first(torch.column_stack([x, attention])))
     torch.testing.assert_close(mlp(x, attention), mlp.third(F.relu(mlp.second(hidden))))
+
+
+def test_heads_in_context_are_convolutions_over_time():
+    network = DGAM(4, 3, generator=torch.Generator().manual_seed(0), temporal_context=2)
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(1))
+    attention, activation = network.heads(in_context(x, np.array([20]), 2))
+    first = network.attention_head[0]
+    kernel = first.weight.unflatten(1, (5, 4)).movedim(1, 2)
+    mirrored = torch.cat([x[:2].flip(0), x, x[-2:].flip(0)])
+    hidden = F.conv1d(mirrored.T, kernel, first.bias).T.relu()
+    torch.testing.assert_close(attention, network.attention_head[2](hidden)[:, 0].sigmoid())
+    torch.testing.assert_close(activation, hidden @ network.classifier.weight.T)

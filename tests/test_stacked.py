@@ -51,6 +51,12 @@ def test_results_are_those_of_a_grid_search(data):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_extended_candidates(data):
+    model = localizer(temporal_context=1, classification="sigmoid", dropout=0.3)
+    stacked, alone = searches({"r": [0.5, 1.5], "dropout": [0.0, 0.3]}, model)
+    assert_same_results(stacked.fit(*data), alone.fit(*data))
+
+
 def test_candidates_of_several_shapes(data):
     grid = [
         {"gamma1": [0.0, 0.5], "gamma2": [0.05, 0.2]},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skdgam import _batches, _stages, _training, losses
-from skdgam._batches import HostFeatures, make_chunk
+from skdgam._batches import HostFeatures, in_context, make_chunk
 from skdgam._features import check_features
 from skdgam._stages import AttentionStage, CVAEStage, Objective
 from skdgam.networks import DGAM
@@ -174,7 +174,7 @@ def plain_reconstruction(network, batch, z, attention):
 def plain_cvae_terms(network, batch, objective, noise):
     """Both terms of Eq. 10; the divergence in its closed form beyond the bound of variances."""
     with torch.no_grad():
-        attention = network.attention(batch.features)
+        attention = network.attention(batch.seen)
     mean, log_variance = network.encode(batch.features, attention)
     bounded = log_variance.clamp(max=_stages.LOG_VARIANCE_BOUND)
     z = mean + (0.5 * bounded).exp() * noise.T
@@ -189,19 +189,32 @@ def plain_cvae_terms(network, batch, objective, noise):
 
 def plain_attention_terms(network, batch, objective, noise):
     """The terms of Eq. 16, by the definitions of the losses."""
-    attention, activation = network.attention(batch.features), network.activation(batch.features)
+    attention, activation = network.heads(batch.seen)
     foreground, background = _stages.pooled_logits(
         activation, attention, batch.membership, network.classifier.bias, objective.pooling
     )
     unlabelled = 1 - batch.is_labelled.amax(dim=1)
-    target = batch.is_labelled + unlabelled[:, None] * torch.eye(N_CLASSES + 1)[-1]
-    target = target / target.sum(dim=1, keepdim=True)
+    is_background = torch.eye(N_CLASSES + 1)[-1]
+    target = batch.is_labelled + unlabelled[:, None] * is_background
     kernel = _stages._smoothing_kernel(CPU)
-    probability = losses.smooth(activation.softmax(dim=1), batch.neighbours, kernel)
+    if objective.classification == "softmax":
+        probability = activation.softmax(dim=1)
+        target = target / target.sum(dim=1, keepdim=True)
+        loss_of = torch.nn.functional.cross_entropy
+    else:
+        probability = (activation + network.classifier.bias).sigmoid()
+
+        def loss_of(logits, target):
+            every = torch.nn.functional.binary_cross_entropy_with_logits(
+                logits, target, reduction="none"
+            )
+            return every.sum(dim=1).mean()
+
+    probability = losses.smooth(probability, batch.neighbours, kernel)
     guides = losses.guidance(probability, batch.is_labelled[batch.video])
     return {
-        "foreground": torch.nn.functional.cross_entropy(foreground, target),
-        "background": -background.log_softmax(dim=1)[:, -1].mean(),
+        "foreground": loss_of(foreground, target),
+        "background": loss_of(background, is_background.expand_as(background)),
         "guide": losses.guide_loss(attention, *guides) @ batch.shares,
         "reconstruction": plain_reconstruction(
             network, batch, objective.r * attention[:, None] + noise.T, attention
@@ -238,9 +251,77 @@ def test_gradients_of_stage_b_are_the_automatic_ones(networks, batch, noise):
     )
 
 
+@pytest.fixture
+def networks_in_context():
+    """Two networks whose heads share a hidden layer over time."""
+    return [
+        DGAM(24, N_CLASSES, LATENT_DIM, torch.Generator().manual_seed(seed), temporal_context=2)
+        for seed in range(2)
+    ]
+
+
+@pytest.fixture
+def batch_in_context(batch):
+    return batch._replace(seen=in_context(batch.features, np.array([7, 20, 13]), 2))
+
+
+def test_gradients_in_context_are_the_automatic_ones(networks_in_context, batch_in_context, noise):
+    weights = stacked(*networks_in_context)
+    assert_equal_to_automatic(
+        CVAEStage(weights, OBJECTIVES),
+        batch_in_context,
+        noise,
+        networks_in_context,
+        plain_cvae_terms,
+        lambda o: {"cvae_reconstruction": 1.0, "cvae_kl": o.beta},
+    )
+    assert_equal_to_automatic(
+        AttentionStage(weights, OBJECTIVES),
+        batch_in_context,
+        noise,
+        networks_in_context,
+        plain_attention_terms,
+        weights_of_terms,
+    )
+
+
+def weights_of_terms(objective):
+    return {
+        "foreground": objective.foreground_weight,
+        "background": objective.alpha,
+        "guide": objective.gamma2,
+        "reconstruction": objective.gamma1,
+    }
+
+
+def test_dropout_of_units_leaves_their_weights_alone(networks_in_context, batch_in_context, noise):
+    width, n_rows = 256, len(batch_in_context.features)
+    keep = torch.full((width, n_rows), 2.0)
+    keep[:100] = 0
+    stage = AttentionStage(
+        stacked(*networks_in_context), [replace(o, dropout=0.5) for o in OBJECTIVES]
+    )
+    gradients, terms = stage.gradients(stage.sums(batch_in_context._replace(keep=keep), noise))
+    for name, axis in {"attention_head.0.weight": 1, "classifier.weight": 2}.items():
+        dropped, kept = gradients[name].movedim(axis, 0).tensor_split([100])
+        assert not dropped.any()
+        assert kept.any()
+    for network in networks_in_context:  # the same with what is kept counted twice
+        network.attention_head[0].weight.data *= keep[:, :1]
+        network.attention_head[0].bias.data *= keep[:, 0]
+    plain = AttentionStage(stacked(*networks_in_context), OBJECTIVES)
+    _, expected = plain.gradients(plain.sums(batch_in_context, noise))
+    for name, values in expected.items():
+        torch.testing.assert_close(terms[name], values)
+
+
+@pytest.mark.parametrize("classification", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("pooling", ["paper", "released"])
-def test_gradients_of_stage_a_are_the_automatic_ones(networks, batch, noise, pooling, monkeypatch):
-    objectives = [replace(objective, pooling=pooling) for objective in OBJECTIVES]
+def test_gradients_of_stage_a_are_the_automatic_ones(
+    networks, batch, noise, pooling, classification, monkeypatch
+):
+    changes = {"pooling": pooling, "classification": classification}
+    objectives = [replace(objective, **changes) for objective in OBJECTIVES]
     monkeypatch.setitem(globals(), "OBJECTIVES", objectives)
     stage = AttentionStage(stacked(*networks), objectives, warmup=0.5)
     assert_equal_to_automatic(
@@ -283,7 +364,8 @@ def test_gradients_in_bfloat16_point_the_same_way(networks, batch, noise, make_s
     weights, both = stacked(*networks), []
     for dtype in (torch.float32, torch.bfloat16):
         stage = make_stage(weights, OBJECTIVES, dtype=dtype)
-        chunk = batch._replace(features=batch.features.to(dtype))
+        features = batch.features.to(dtype)
+        chunk = batch._replace(features=features, seen=features)
         sums = stage.sums(chunk, noise.to(dtype))
         gradients, _ = stage.gradients({name: value.float() for name, value in sums.items()})
         both.append(gradients)

@@ -1,0 +1,335 @@
+"""Simple weakly-supervised localizers to compare with: what the generative part has to beat.
+
+Both look at snippets through the same hidden layer as :class:`DGAMLocalizer` with temporal context,
+find intervals in the same way, and take part in searches and pipelines as it does. The foreground
+and background modelling of Nguyen et al., ICCV 2019, without clustering, is
+``DGAMLocalizer(gamma1=0)``.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdgam._base import ActivationMixin
+from skdgam._batches import HostFeatures, in_context
+from skdgam._features import check_features
+from skdgam._validation import check_weak_labels
+from skdgam.localization import Activation
+
+__all__ = ["AttentionPoolingLocalizer", "TopKLocalizer"]
+
+CPU = torch.device("cpu")
+
+
+class _Baseline(ActivationMixin, BaseEstimator):
+    """Training and localization; a subclass brings ``_pool`` and ``_penalty``."""
+
+    _parameter_constraints: dict = {
+        "hidden": [Interval(Integral, 1, None, closed="left"), None],
+        "temporal_context": [Interval(Integral, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "proposal_threshold": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "class_threshold": [Interval(Real, 0, 1, closed="both")],
+        "eta": [Interval(Real, 0, None, closed="left")],
+        "nms_threshold": [Interval(Real, 0, 1, closed="both")],
+        "snippet_seconds": [Interval(Real, 0, None, closed="neither")],
+        "snippet_offset": [Interval(Real, None, None, closed="neither")],
+        "tiou_thresholds": [Interval(Real, 0, 1, closed="right"), "array-like"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden=128,
+        temporal_context=0,
+        dropout=0.5,
+        max_epochs=150,
+        batch_size=32,
+        learning_rate=2e-3,
+        proposal_threshold=0.1,
+        class_threshold=0.1,
+        eta=0.3,
+        nms_threshold=0.5,
+        snippet_seconds=0.64,
+        snippet_offset=0.0,
+        tiou_thresholds=0.5,
+        random_state=None,
+    ):
+        self.hidden = hidden
+        self.temporal_context = temporal_context
+        self.dropout = dropout
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.proposal_threshold = proposal_threshold
+        self.class_threshold = class_threshold
+        self.eta = eta
+        self.nms_threshold = nms_threshold
+        self.snippet_seconds = snippet_seconds
+        self.snippet_offset = snippet_offset
+        self.tiou_thresholds = tiou_thresholds
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Learn from video-level labels.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+        y : sequence of n entries, or indicator matrix of shape (n, n_classes)
+            As for ``DGAMLocalizer.fit``: nothing but labels is read.
+
+        Returns
+        -------
+        self : object
+        """
+        videos = check_features(X)
+        classes, is_labelled = check_weak_labels(y, len(videos))
+        features = HostFeatures(videos, CPU, torch.float32)
+        target = torch.from_numpy(is_labelled.astype(np.float32))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self._network(videos.n_features, len(classes))
+            optimizer = torch.optim.Adam(network.parameters(), self.learning_rate)
+            for _ in range(self.max_epochs):
+                for batch in torch.randperm(len(videos)).split(self.batch_size):
+                    loss = self._loss(network, features, batch.numpy(), target[batch])
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+        self.classes_, self.n_features_in_ = classes, videos.n_features
+        self.weights_ = {k: v.numpy().copy() for k, v in network.state_dict().items()}
+        return self
+
+    def _network(self, n_features, n_classes):
+        width = (2 * self.temporal_context + 1) * n_features
+        dropout = nn.Dropout(self.dropout)
+        body = [nn.Linear(width, self.hidden), nn.ReLU(), dropout] if self.hidden else []
+        n_inputs = self.hidden or width
+        layers = {
+            "body": nn.Sequential(dropout, *body),
+            "classifier": nn.Linear(n_inputs, n_classes),
+            "attention": nn.Linear(n_inputs, 1),
+        }
+        return nn.ModuleDict(layers)
+
+    def _heads(self, network, rows, lengths):
+        """Attention (n_rows,) and logits (n_rows, n_classes) of the snippets of some videos."""
+        hidden = network["body"](in_context(rows, lengths, self.temporal_context))
+        return network["attention"](hidden)[:, 0].sigmoid(), network["classifier"](hidden)
+
+    def _loss(self, network, features, batch, target):
+        lengths = features.lengths[batch]
+        rows = features.rows(batch, [slice(None)] * len(features.lengths))
+        attention, logits = (
+            part[: lengths.sum()].split(lengths.tolist())
+            for part in self._heads(network, rows, lengths)
+        )
+        pooled = torch.stack([self._pool(a, x) for a, x in zip(attention, logits, strict=True)])
+        loss = F.binary_cross_entropy_with_logits(pooled, target, reduction="none")
+        return loss.sum(dim=1).mean() + self._penalty(attention)
+
+    def _penalty(self, attention: list[Tensor]) -> Tensor | float:
+        return 0.0
+
+    def _activations(self, videos):
+        network = self._network(self.n_features_in_, len(self.classes_)).eval()
+        network.load_state_dict({k: torch.tensor(v) for k, v in self.weights_.items()})
+        for video in videos:
+            with torch.inference_mode():
+                rows = torch.tensor(video)
+                attention, logits = self._heads(network, rows, np.array([len(video)]))
+                probability = self._pool(attention, logits).sigmoid().numpy()
+            yield Activation(
+                self._attention(attention, logits).numpy(),
+                logits.numpy(),
+                np.zeros(len(self.classes_)),
+                probability,
+            )
+
+    def _attention(self, attention: Tensor, logits: Tensor) -> Tensor:
+        return attention
+
+
+class TopKLocalizer(_Baseline):
+    """Multiple-instance learning: a video shows what the surest of its snippets show.
+
+    The logit of a class in a video is the mean of its highest ones, those of one snippet in
+    `topk`; it is trained by the cross-entropy of each label [1]_. There is no attention.
+
+    Parameters
+    ----------
+    topk : int, default=8
+        One snippet in so many counts, and at least one.
+    hidden : int or None, default=128
+        Units of the hidden layer; None is a linear classifier.
+    temporal_context : int, default=0
+        Snippets to each side that are looked at.
+    dropout : float, in [0, 1), default=0.5
+        Of features and hidden units, in training.
+    max_epochs, batch_size : int, default=150 and 32
+    learning_rate : float, default=2e-3
+        Of Adam.
+    proposal_threshold, class_threshold, eta, nms_threshold, snippet_seconds, snippet_offset, \
+tiou_thresholds, random_state
+        As for ``DGAMLocalizer``.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, weights_
+        As of ``DGAMLocalizer``.
+
+    References
+    ----------
+    .. [1] S. Paul, S. Roy, A. K. Roy-Chowdhury: W-TALC: Weakly-supervised Temporal Activity
+       Localization and Classification. ECCV 2018.
+
+    Examples
+    --------
+    >>> from skdgam.baselines import TopKLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> X, y = make_untrimmed(n_videos=20, n_classes=2, random_state=0)
+    >>> TopKLocalizer(max_epochs=5, random_state=0).fit(X, y).predict(X).shape
+    (20,)
+    """
+
+    _parameter_constraints: dict = {
+        **_Baseline._parameter_constraints,
+        "topk": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        topk=8,
+        hidden=128,
+        temporal_context=0,
+        dropout=0.5,
+        max_epochs=150,
+        batch_size=32,
+        learning_rate=2e-3,
+        proposal_threshold=0.1,
+        class_threshold=0.1,
+        eta=0.3,
+        nms_threshold=0.5,
+        snippet_seconds=0.64,
+        snippet_offset=0.0,
+        tiou_thresholds=0.5,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden=hidden,
+            temporal_context=temporal_context,
+            dropout=dropout,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            proposal_threshold=proposal_threshold,
+            class_threshold=class_threshold,
+            eta=eta,
+            nms_threshold=nms_threshold,
+            snippet_seconds=snippet_seconds,
+            snippet_offset=snippet_offset,
+            tiou_thresholds=tiou_thresholds,
+            random_state=random_state,
+        )
+        self.topk = topk
+
+    def _pool(self, attention, logits):
+        return logits.topk(max(len(logits) // self.topk, 1), dim=0).values.mean(dim=0)
+
+    def _attention(self, attention, logits):
+        return logits.amax(dim=1).sigmoid()
+
+
+class AttentionPoolingLocalizer(_Baseline):
+    """Attention-weighted pooling, and a penalty on attention that makes it sparse: STPN.
+
+    The logits of a video are the means of those of its snippets, weighted by attention, and trained
+    by the cross-entropy of each label; `sparsity` weighs the mean attention [1]_.
+
+    Parameters
+    ----------
+    sparsity : float, default=0.1
+    hidden, temporal_context, dropout, max_epochs, batch_size, learning_rate, proposal_threshold, \
+class_threshold, eta, nms_threshold, snippet_seconds, snippet_offset, tiou_thresholds, random_state
+        As for :class:`TopKLocalizer`.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, weights_
+        As of ``DGAMLocalizer``.
+
+    References
+    ----------
+    .. [1] P. Nguyen, T. Liu, G. Prasad, B. Han: Weakly Supervised Action Localization by Sparse
+       Temporal Pooling Network. CVPR 2018.
+
+    Examples
+    --------
+    >>> from skdgam.baselines import AttentionPoolingLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> X, y = make_untrimmed(n_videos=20, n_classes=2, random_state=0)
+    >>> AttentionPoolingLocalizer(max_epochs=5, random_state=0).fit(X, y).predict(X).shape
+    (20,)
+    """
+
+    _parameter_constraints: dict = {
+        **_Baseline._parameter_constraints,
+        "sparsity": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        sparsity=0.1,
+        hidden=128,
+        temporal_context=0,
+        dropout=0.5,
+        max_epochs=150,
+        batch_size=32,
+        learning_rate=2e-3,
+        proposal_threshold=0.1,
+        class_threshold=0.1,
+        eta=0.3,
+        nms_threshold=0.5,
+        snippet_seconds=0.64,
+        snippet_offset=0.0,
+        tiou_thresholds=0.5,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden=hidden,
+            temporal_context=temporal_context,
+            dropout=dropout,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            proposal_threshold=proposal_threshold,
+            class_threshold=class_threshold,
+            eta=eta,
+            nms_threshold=nms_threshold,
+            snippet_seconds=snippet_seconds,
+            snippet_offset=snippet_offset,
+            tiou_thresholds=tiou_thresholds,
+            random_state=random_state,
+        )
+        self.sparsity = sparsity
+
+    def _pool(self, attention, logits):
+        return attention @ logits / attention.sum().clamp_min(torch.finfo(torch.float32).tiny)
+
+    def _penalty(self, attention):
+        return self.sparsity * torch.stack([each.mean() for each in attention]).mean()

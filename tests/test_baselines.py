@@ -1,0 +1,74 @@
+"""Baselines: pooling by hand, learning, and life as an estimator."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from skdgam.baselines import AttentionPoolingLocalizer, TopKLocalizer
+from skdgam.datasets import make_untrimmed
+
+BOTH = pytest.mark.parametrize("kind", [TopKLocalizer, AttentionPoolingLocalizer])
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(
+        n_videos=40, n_classes=3, n_features=12, context=0.0, noise=0.2, random_state=0
+    )
+
+
+def quick(kind, **changes):
+    settings = {"max_epochs": 40, "batch_size": 10, "learning_rate": 0.01, "random_state": 0}
+    return kind(**(settings | changes))
+
+
+def test_the_surest_snippets_are_pooled():
+    logits = torch.tensor([[1.0, 9.0], [4.0, 0.0], [2.0, 1.0], [3.0, 5.0], [0.0, 7.0]])
+    assert TopKLocalizer(topk=2)._pool(None, logits).tolist() == [3.5, 8.0]
+    assert TopKLocalizer(topk=8)._pool(None, logits).tolist() == [4.0, 9.0]
+
+
+def test_logits_are_pooled_by_attention_and_attention_costs():
+    model, attention = AttentionPoolingLocalizer(sparsity=0.5), torch.tensor([0.5, 0.0, 0.25])
+    logits = torch.tensor([[1.0, 0.0], [9.0, 9.0], [4.0, 3.0]])
+    assert model._pool(attention, logits).tolist() == [2.0, 1.0]
+    assert model._penalty([attention, torch.tensor([1.0])]) == pytest.approx(0.5 * (0.25 + 1) / 2)
+
+
+@BOTH
+@pytest.mark.parametrize("changes", [{}, {"hidden": None}, {"temporal_context": 2}])
+def test_actions_without_context_are_found(data, kind, changes):
+    X, y = data
+    labels = [set(video["label"].tolist()) for video in y]
+    model = quick(kind, **changes).fit(X[:30], labels[:30])
+    proba = model.predict_proba(X[30:])
+    is_there = np.array([[c in set(video["label"]) for c in model.classes_] for video in y[30:]])
+    assert proba[is_there].mean() > proba[~is_there].mean() + 0.3
+    assert model.set_params(tiou_thresholds=0.1).score(X[30:], y[30:]) > 0.2
+
+
+@BOTH
+def test_the_seed_decides_everything_and_global_generators_do_not(data, kind):
+    before = torch.get_rng_state()
+    models = [quick(kind, max_epochs=2, random_state=seed).fit(*data) for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+    weights = [model.weights_["classifier.weight"] for model in models]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+@BOTH
+def test_life_as_an_estimator(data, kind):
+    X, y = data
+    search = GridSearchCV(quick(kind, max_epochs=2), {"hidden": [8, None]}, cv=2).fit(X, y)
+    assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    for ours, theirs in zip(again.predict(X), search.predict(X), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    stretched = again.predict(X, durations=2 * 0.64 * np.array([len(x) for x in X]))
+    for ours, theirs in zip(stretched, search.predict(X), strict=True):
+        np.testing.assert_allclose(ours["end"], 2 * theirs["end"])
