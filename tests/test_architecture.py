@@ -22,6 +22,7 @@ FLOORS = [
         "_fitted",
         "estimator",
         "baselines",
+        "inspection",
         "fusion",
         "presets",
         "_stacked",
