@@ -25,7 +25,12 @@ bench-gpu: .venv/installed
 	$(BIN)/python benchmarks/speed.py --device cuda
 
 bench-quality: .venv/installed
-	$(BIN)/python benchmarks/quality.py $(if $(HAPT),--hapt $(HAPT))
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/diagnosis.py
+	$(BIN)/python benchmarks/sweeps.py
+	$(if $(HAPT),$(BIN)/python benchmarks/quality.py --hapt $(HAPT) --seeds 5)
+	$(if $(HAPT),$(BIN)/python benchmarks/diagnosis.py --hapt $(HAPT))
+	$(if $(HAPT),$(BIN)/python benchmarks/sweeps.py --hapt $(HAPT) --output sweeps_hapt.png)
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,8 +1,8 @@
 """Localization quality: the paper's ablation, its extensions and baselines, on several data sets.
 
     python benchmarks/quality.py                     # synthetic videos with context
-    python benchmarks/quality.py --hapt hapt.zip     # and HAPT, split by user
-    python benchmarks/quality.py --thumos14 FILE     # and videos laid out as THUMOS14's annotations
+    python benchmarks/quality.py --hapt hapt.zip     # HAPT, split by user
+    python benchmarks/quality.py --thumos14 FILE     # synthetic, laid out as THUMOS14's annotations
 
 Prints one table a data set, rows as in the paper's Table 4 and more: mAP at tIoU 0.1, 0.2, …, 0.7,
 its mean over these and over 0.5, 0.55, …, 0.95, all averaged over seeds; ± is the deviation of the
@@ -14,6 +14,7 @@ import json
 import platform
 from collections import defaultdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from skdgam.baselines import AttentionPoolingLocalizer, TopKLocalizer
 from skdgam.datasets import load_hapt, make_untrimmed
 from skdgam.intervals import make_intervals
 from skdgam.metrics import mean_average_precision
+from skdgam.presets import SENSORS
 
 TIOU = np.arange(1, 8) / 10
 STRICT = np.arange(10, 20) / 20
@@ -36,26 +38,29 @@ ABLATION = {
     "+ L_guide": {"gamma1": 0.0},
     "+ L_re (full)": {},
 }
-# Temporal context, classes by themselves, dropout; weights and rate chosen on HAPT, with a third
-# of the training users held out.
-EXTENDED = {
-    "temporal_context": 6,
-    "classification": "sigmoid",
-    "dropout": 0.5,
-    "alpha": 0.01,
-    "gamma1": 1.5,
-    "learning_rate": 2e-3,
-    "batch_size": 32,
-    "max_epochs": 150,
+WITH_DROPOUT = {
+    "full, dropout 0.3": {"dropout": 0.3},
+    "full, dropout 0.3, without L_re": {"dropout": 0.3, "gamma1": 0.0},
 }
-EXTENDED_ABLATION = {
-    "extended": {},
-    "without L_re": {"gamma1": 0.0},
-    "without context": {"temporal_context": 0},
-    "with softmax": {"classification": "softmax"},
-    "without dropout": {"dropout": 0.0},
+SENSORS_ABLATION = {
+    "SENSORS without L_re": {"gamma1": 0.0},
+    "SENSORS without context": {"temporal_context": 0},
+    "SENSORS with softmax": {"classification": "softmax"},
+    "SENSORS without dropout": {"dropout": 0.0},
 }
-BASELINES = {"top-k": TopKLocalizer, "attention pooling": AttentionPoolingLocalizer}
+CONTEXT = SENSORS["temporal_context"]
+BASELINES = {
+    "top-k, linear": TopKLocalizer(hidden=None),
+    "top-k": TopKLocalizer(),
+    "attention pooling": AttentionPoolingLocalizer(),
+    f"top-k, context {CONTEXT}": TopKLocalizer(temporal_context=CONTEXT),
+    f"attention pooling, context {CONTEXT}": AttentionPoolingLocalizer(temporal_context=CONTEXT),
+}
+DIFFICULTIES = {
+    "no context": {"context": 0.0},
+    "context as strong as actions": {},
+    "context that looks more like actions": {"appearance": 1.5},
+}
 # With a third of the training users held out, more epochs brought nothing.
 HAPT_EPOCHS = 200
 
@@ -111,19 +116,24 @@ def rows(data, seed):
     yield "full, by attention", model.set_params(localization="attention").predict(X_test)
     model.set_params(early_stopping=True, localization="tcam")
     yield "full, stopped early", model.fit(X, y).predict(X_test)
+    for name, changes in WITH_DROPOUT.items():
+        model = DGAMLocalizer(**time, **(epochs | changes), random_state=seed).fit(X, y)
+        yield name, model.predict(X_test)
+    model = DGAMLocalizer(**time, **SENSORS, random_state=seed).fit(X, y)
+    yield "SENSORS", model.predict(X_test)
+    yield "SENSORS, by T-CAM", model.set_params(localization="tcam").predict(X_test)
+    for name, changes in SENSORS_ABLATION.items():
+        model = DGAMLocalizer(**time, **(SENSORS | changes), random_state=seed).fit(X, y)
+        yield name, model.predict(X_test)
     if streams:
         localizers = [
-            (name, DGAMLocalizer(**time, **EXTENDED, random_state=seed), columns)
+            (name, DGAMLocalizer(**time, **SENSORS, random_state=seed), columns)
             for name, columns in streams.items()
         ]
         fused = MultiStreamLocalizer(localizers).fit(X, y)
-        yield f"extended, {' and '.join(streams)} fused", fused.predict(X_test)
-    for name, changes in EXTENDED_ABLATION.items():
-        model = DGAMLocalizer(**time, **(EXTENDED | changes), random_state=seed).fit(X, y)
-        yield name, model.predict(X_test)
-    for name, kind in BASELINES.items():
-        context = EXTENDED["temporal_context"]
-        baseline = kind(temporal_context=context, **time, random_state=seed).fit(X, y)
+        yield f"SENSORS, {' and '.join(streams)} fused", fused.predict(X_test)
+    for name, baseline in BASELINES.items():
+        baseline.set_params(**time, random_state=seed).fit(X, y)
         yield name, baseline.predict(X_test)
     rng = np.random.default_rng(seed)
     yield "random", random_detections(X_test, model.classes_, model.snippet_seconds, rng)
@@ -157,37 +167,52 @@ def table(title, data_of, n_seeds):
     print(flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_options(parser):
+    """Options of every benchmark of quality."""
     parser.add_argument("--hapt", help="hapt.zip as published, or its unpacked folder")
-    parser.add_argument("--thumos14", help="THUMOS14's annotations in ActivityNet's JSON")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time, one thread each")
-    arguments = parser.parse_args()
-    print(
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, a thread each")
+
+
+def data_from(arguments):
+    """Return a function of a seed that gives HAPT's data if asked for, else synthetic ones."""
+    if not arguments.hapt:
+        return synthetic
+    data = hapt(arguments.hapt)
+    return lambda seed: data
+
+
+def in_processes(arguments):
+    """Context in which joblib runs what is delayed."""
+    return parallel_config("loky", n_jobs=arguments.jobs, inner_max_num_threads=1)
+
+
+def heading(arguments):
+    """What figures have to be read with."""
+    return (
         f"skdgam {__version__}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
         f"{platform.machine()}, {date.today()}, {arguments.seeds} seeds\n"
     )
-    with parallel_config("loky", n_jobs=arguments.jobs, inner_max_num_threads=1):
-        if arguments.hapt:
-            data = hapt(arguments.hapt)
-            table("HAPT, split by user", lambda seed: data, arguments.seeds)
-        for title, difficulty in {
-            "no context": {"context": 0.0},
-            "context as strong as actions": {},
-            "context that looks more like actions": {"appearance": 1.5},
-        }.items():
-            table(
-                f"Synthetic videos, {title}",
-                lambda seed, difficulty=difficulty: synthetic(seed, **difficulty),
-                arguments.seeds,
-            )
-        if arguments.thumos14:
-            table(
-                "Synthetic videos as THUMOS14",
-                lambda seed: as_thumos14(arguments.thumos14, seed),
-                arguments.seeds,
-            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_options(parser)
+    parser.add_argument("--thumos14", help="THUMOS14's annotations in ActivityNet's JSON")
+    arguments = parser.parse_args()
+    print(heading(arguments))
+    if arguments.hapt:
+        cases = {"HAPT, split by user": data_from(arguments)}
+    elif arguments.thumos14:
+        cases = {"Synthetic videos as THUMOS14": partial(as_thumos14, arguments.thumos14)}
+    else:
+        cases = {
+            f"Synthetic videos, {title}": partial(synthetic, **difficulty)
+            for title, difficulty in DIFFICULTIES.items()
+        }
+    with in_processes(arguments):
+        for title, data_of in cases.items():
+            table(title, data_of, arguments.seeds)
 
 
 if __name__ == "__main__":

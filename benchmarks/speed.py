@@ -85,7 +85,7 @@ def ours(shape, dtype, device=CPU, n_models=1, n_snippets=N_SNIPPETS):
 def released(root, shape):
     """Return a function that trains an epoch with the released implementation."""
     n_videos, _, n_features, n_classes = shape
-    train, create_model, create_cvae = _import_released(root, n_features, n_classes)
+    train, create_model, create_cvae = import_released(root, n_features, n_classes)
     labels = torch.eye(n_classes + 1)
     batches = [
         (torch.randn(BATCH, N_SNIPPETS, n_features), labels[torch.randint(n_classes, (BATCH,))])
@@ -98,7 +98,7 @@ def released(root, shape):
     return partial(train, batches, model, cvae, *optimizers, 300, 1, modality="rgb")
 
 
-def _import_released(root, n_features, n_classes):
+def import_released(root, n_features, n_classes):
     """Import its parts where there is no CUDA, and without what only its other parts need."""
     keep = os.getcwd()
     os.chdir(root)

@@ -119,7 +119,8 @@ class _Baseline(ActivationMixin, BaseEstimator):
         body = [nn.Linear(width, self.hidden), nn.ReLU(), dropout] if self.hidden else []
         n_inputs = self.hidden or width
         layers = {
-            "body": nn.Sequential(dropout, *body),
+            "dropout": dropout,
+            "body": nn.Sequential(*body),
             "classifier": nn.Linear(n_inputs, n_classes),
             "attention": nn.Linear(n_inputs, 1),
         }
@@ -127,6 +128,7 @@ class _Baseline(ActivationMixin, BaseEstimator):
 
     def _heads(self, network, rows, lengths):
         """Attention (n_rows,) and logits (n_rows, n_classes) of the snippets of some videos."""
+        rows = network["dropout"](rows)
         hidden = network["body"](in_context(rows, lengths, self.temporal_context))
         return network["attention"](hidden)[:, 0].sigmoid(), network["classifier"](hidden)
 
