@@ -28,9 +28,11 @@ bench-quality: .venv/installed
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/diagnosis.py
 	$(BIN)/python benchmarks/sweeps.py
+	$(BIN)/python benchmarks/selection.py
 	$(if $(HAPT),$(BIN)/python benchmarks/quality.py --hapt $(HAPT) --seeds 5)
 	$(if $(HAPT),$(BIN)/python benchmarks/diagnosis.py --hapt $(HAPT))
 	$(if $(HAPT),$(BIN)/python benchmarks/sweeps.py --hapt $(HAPT) --output sweeps_hapt.png)
+	$(if $(HAPT),$(BIN)/python benchmarks/selection.py --hapt $(HAPT))
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -4,17 +4,26 @@ import warnings
 from numbers import Integral
 
 import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import average_precision_score, make_scorer
 from sklearn.model_selection import BaseCrossValidator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from skdgam._features import check_features
 from skdgam._stacked import StackedGridSearchCV
 from skdgam._validation import check_weak_labels
 from skdgam.metrics import check_thresholds, mean_average_precision
 from skdgam.sampling import balanced_parts
 
-__all__ = ["StackedGridSearchCV", "WeakLabelKFold", "localization_scorer", "video_level_scorer"]
+__all__ = [
+    "StackedGridSearchCV",
+    "WeakLabelKFold",
+    "localization_scorer",
+    "separability_scorer",
+    "video_level_scorer",
+]
 
 
 class WeakLabelKFold(BaseCrossValidator):
@@ -203,3 +212,96 @@ def video_level_scorer(estimator, X, y):
         raise ValueError("y has no label for any video, so that there is no class to score.")
     probability = estimator.predict_proba(X)
     return float(average_precision_score(is_labelled[:, occurs], probability[:, occurs]))
+
+
+def separability_scorer(estimator, X, y):
+    """Score localization without intervals: by how well features tell detected snippets apart.
+
+    Snippets are grouped by the detection that they are in, of those classes that their video is
+    known to show, and by background. Linear discriminant analysis learns these groups from half of
+    the videos, and finds them in the other half: where detections begin and end when features
+    change, it finds them well; where they take context in, or leave out a part of an action, it
+    mixes them up. Returned is the mean over groups of its average precision.
+
+    In the project's benchmarks it ranks candidates like mAP far better than
+    :func:`video_level_scorer` does. Compare candidates on the same videos alone: it says nothing
+    of how good a localization is as such.
+
+    Parameters
+    ----------
+    estimator : localizer, or Pipeline that ends in one
+        Fitted.
+    X : sequence of n arrays of shape (n_snippets_i, n_features)
+        At best several videos of each class.
+    y : sequence of n entries, or indicator matrix of shape (n, n_classes)
+        As for ``DGAMLocalizer.fit``: nothing but labels is read.
+
+    Returns
+    -------
+    score : float, in [0, 1]
+        A group without a detection where its class occurs counts 0.
+
+    Raises
+    ------
+    ValueError
+        If `y` holds a label that the model was not fitted on, or there are fewer than two videos.
+
+    Examples
+    --------
+    >>> from skdgam import DGAMLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> from skdgam.model_selection import separability_scorer
+    >>> from sklearn.model_selection import cross_val_score
+    >>> X, y = make_untrimmed(n_videos=20, n_classes=2, random_state=0)
+    >>> labels = [set(video["label"]) for video in y]
+    >>> model = DGAMLocalizer(max_epochs=5, random_state=0)
+    >>> cross_val_score(model, X, labels, scoring=separability_scorer, cv=2).shape
+    (2,)
+    """
+    check_is_fitted(estimator)
+    if isinstance(estimator, Pipeline):
+        X, estimator = estimator[:-1].transform(X), estimator[-1]
+    videos = check_features(X)
+    if len(videos) < 2:
+        raise ValueError("separability_scorer needs two videos or more, to learn from and to test.")
+    _, is_labelled = check_weak_labels(y, len(videos), estimator.classes_)
+    # A snippet a second, so that times are rows.
+    detections = estimator.predict(X, durations=videos.lengths)
+    found = [
+        _detected(*video, estimator.classes_)
+        for video in zip(detections, videos.lengths, is_labelled, strict=True)
+    ]
+    part = balanced_parts(is_labelled, 2, np.random.default_rng(0))
+    precision = []
+    for half in (0, 1):
+        (X_train, group), (X_test, true) = (
+            (
+                np.concatenate([videos[i] for i in chosen]),
+                np.concatenate([found[i] for i in chosen]),
+            )
+            for chosen in (np.flatnonzero(part != half), np.flatnonzero(part == half))
+        )
+        occurs = np.append(True, is_labelled[part == half].any(axis=0))
+        of_group = np.zeros(len(occurs))
+        known = np.unique(group)
+        if len(known) > 1:
+            model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(X_train, group)
+            probability = model.predict_proba(X_test)
+            for k, column in zip(known, probability.T, strict=True):
+                if (true == k).any():
+                    of_group[k] = average_precision_score(true == k, column)
+        precision.extend(of_group[occurs])
+    return float(np.mean(precision))
+
+
+def _detected(detections, n_snippets, is_labelled, classes):
+    """Which class each snippet (n_snippets,) is detected as, from 1 on; 0 is background."""
+    group = np.zeros(n_snippets, dtype=int)
+    column = np.searchsorted(classes, detections["label"])
+    known = is_labelled[column]
+    detections, column = detections[known], column[known]
+    middle = np.arange(n_snippets) + 0.5
+    for i in np.argsort(detections["score"], kind="stable"):  # the best has the last word
+        inside = (detections["start"][i] <= middle) & (middle < detections["end"][i])
+        group[inside] = column[i] + 1
+    return group

@@ -10,12 +10,19 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
+from skdgam.intervals import make_intervals
 from skdgam.metrics import mean_average_precision
-from skdgam.model_selection import WeakLabelKFold, localization_scorer, video_level_scorer
+from skdgam.model_selection import (
+    WeakLabelKFold,
+    localization_scorer,
+    separability_scorer,
+    video_level_scorer,
+)
+from skdgam.preprocessing import SnippetTransformer
 
 SORTED = ["run"] * 12 + ["jump"] * 8 + [[]] * 6
 
@@ -194,6 +201,84 @@ def test_video_level_scorer_refuses(data, fitted, y, match):
         video_level_scorer(fitted, data[0][:2], y)
 
 
+class Finds(BaseEstimator):
+    """A localizer that finds in every video what it is given, times in snippets."""
+
+    def __init__(self, intervals):
+        self.intervals = intervals
+        self.classes_ = np.array(["jump", "run"])
+
+    def fit(self, X, y):
+        raise NotImplementedError
+
+    def predict(self, X, durations):
+        assert durations.tolist() == [len(x) for x in X]
+        start, end, label, score = (list(column) for column in zip(*self.intervals, strict=True))
+        found = np.empty(len(X), dtype=object)
+        for i in range(len(X)):
+            found[i] = make_intervals(start, end, label, score)
+        return found
+
+
+JUMP, RUN = (2, 6, "jump", 0.9), (12, 18, "run", 0.8)
+
+
+@pytest.fixture
+def obvious():
+    """Twelve videos of 20 snippets: a jump in 2 to 6, a run in 12 to 18."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(0, 0.01, (12, 20, 3))
+    X[:, 2:6, 0] += 1
+    X[:, 12:18, 1] += 1
+    return X, [["jump", "run"]] * 12
+
+
+def test_detections_that_end_where_features_change_separate_best(obvious):
+    assert separability_scorer(Finds([JUMP, RUN]), *obvious) == pytest.approx(1)
+    for jump in ((4, 8), (0, 8), (3, 5)):
+        shifted = Finds([(*jump, "jump", 0.9), RUN])
+        assert separability_scorer(shifted, *obvious) < 0.95
+
+
+def test_the_better_detection_decides_about_a_snippet(obvious):
+    over = (0, 20, "run", 0.1)
+    assert separability_scorer(Finds([JUMP, RUN, over]), *obvious) < 0.95
+    under = [(0, 20, "jump", 0.1), (0, 2, "run", 0.2), (6, 12, "run", 0.2), (18, 20, "run", 0.2)]
+    found = [JUMP, (12, 18, "jump", 0.9)]  # all snippets have a class: no background
+    assert separability_scorer(Finds([*under, *found]), *obvious) == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_detections_of_what_a_video_does_not_show_are_passed_over(obvious):
+    X, _ = obvious
+    X[:, 12:18, 1] -= 1
+    labels = [["jump"]] * 12
+    assert separability_scorer(Finds([JUMP, RUN]), X, labels) == pytest.approx(1)
+
+
+def test_a_class_that_is_never_found_counts_nothing(obvious):
+    # Background has the runs in it, and is still told from jumps.
+    assert separability_scorer(Finds([JUMP]), *obvious) == pytest.approx(2 / 3, abs=0.02)
+    nothing = Finds([(30, 31, "jump", 0.1)])
+    assert separability_scorer(nothing, *obvious) == 0
+
+
+def test_separability_does_not_depend_on_the_scale_of_features(data):
+    X, y = data
+    pipeline = make_pipeline(SnippetTransformer(StandardScaler()), make()).fit(X, y)
+    scaled = pipeline[:-1].transform(X)
+    assert separability_scorer(pipeline, X, y) == separability_scorer(pipeline[-1], scaled, y)
+
+
+def test_separability_scorer_refuses(data, fitted):
+    X, y = data
+    with pytest.raises(NotFittedError, match="not fitted"):
+        separability_scorer(make(), X, y)
+    with pytest.raises(ValueError, match="needs two videos or more"):
+        separability_scorer(fitted, X[:1], y[:1])
+    with pytest.raises(ValueError, match="has the label 'swim'"):
+        separability_scorer(fitted, X[:2], ["swim", []])
+
+
 def test_several_scorers_in_one_search_of_pipelines_in_processes(data):
     X, y = data
     scoring = {"mAP@0.1": localization_scorer(0.1), "video": video_level_scorer}
@@ -212,10 +297,11 @@ def test_scorers_take_several_streams(data):
     model = MultiStreamLocalizer(streams).fit(X, y)
     assert 0 <= localization_scorer()(model, X, y) <= 1
     assert 0 <= video_level_scorer(model, X, y) <= 1
+    assert 0 <= separability_scorer(model, X, y) <= 1
 
 
 def test_scorers_pickle(data, fitted):
-    for scorer in (localization_scorer(0.3), video_level_scorer):
+    for scorer in (localization_scorer(0.3), separability_scorer, video_level_scorer):
         copied = pickle.loads(pickle.dumps(scorer))
         assert copied(fitted, *data) == scorer(fitted, *data)
 
