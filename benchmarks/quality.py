@@ -24,7 +24,7 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.preprocessing import StandardScaler
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, __version__
-from skdgam.baselines import AttentionPoolingLocalizer, TopKLocalizer
+from skdgam.baselines import MILLocalizer
 from skdgam.datasets import load_hapt, make_untrimmed
 from skdgam.intervals import make_intervals
 from skdgam.metrics import mean_average_precision
@@ -50,11 +50,13 @@ SENSORS_ABLATION = {
 }
 CONTEXT = SENSORS["temporal_context"]
 BASELINES = {
-    "top-k, linear": TopKLocalizer(hidden=None),
-    "top-k": TopKLocalizer(),
-    "attention pooling": AttentionPoolingLocalizer(),
-    f"top-k, context {CONTEXT}": TopKLocalizer(temporal_context=CONTEXT),
-    f"attention pooling, context {CONTEXT}": AttentionPoolingLocalizer(temporal_context=CONTEXT),
+    "top-k, linear": MILLocalizer(hidden=None),
+    "top-k": MILLocalizer(),
+    "attention pooling": MILLocalizer(pooling="attention"),
+    f"top-k, context {CONTEXT}": MILLocalizer(temporal_context=CONTEXT),
+    f"attention pooling, context {CONTEXT}": MILLocalizer(
+        pooling="attention", temporal_context=CONTEXT
+    ),
 }
 DIFFICULTIES = {
     "no context": {"context": 0.0},

@@ -1,8 +1,6 @@
-"""Simple weakly-supervised localizers to compare with: what the generative part has to beat.
+"""A simple weakly-supervised localizer to compare with: what the generative part has to beat.
 
-Both look at snippets through the same hidden layer as :class:`DGAMLocalizer` with temporal context,
-find intervals in the same way, and take part in searches and pipelines as it does. The foreground
-and background modelling of Nguyen et al., ICCV 2019, without clustering, is
+The foreground and background modelling of Nguyen et al., ICCV 2019, without clustering, is
 ``DGAMLocalizer(gamma1=0)``.
 """
 
@@ -12,8 +10,8 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
-from torch import Tensor, nn
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
 from torch.nn import functional as F
 
 from skdgam._base import ActivationMixin
@@ -22,15 +20,69 @@ from skdgam._features import check_features
 from skdgam._validation import check_weak_labels
 from skdgam.localization import Activation
 
-__all__ = ["AttentionPoolingLocalizer", "TopKLocalizer"]
+__all__ = ["MILLocalizer"]
 
 CPU = torch.device("cpu")
 
 
-class _Baseline(ActivationMixin, BaseEstimator):
-    """Training and localization; a subclass brings ``_pool`` and ``_penalty``."""
+class MILLocalizer(ActivationMixin, BaseEstimator):
+    r"""Multiple-instance learning: the logits of a video are pooled from those of its snippets.
+
+    They are trained by the cross-entropy of each label. The logits, and with `pooling="attention"`
+    an attention, come from one hidden layer, or with ``hidden=None`` from the features themselves.
+    Intervals are found as :class:`DGAMLocalizer` finds them with ``localization="tcam"``.
+
+    Parameters
+    ----------
+    pooling : {"topk", "attention"}, default="topk"
+        "topk" is the mean of a class's highest logits, those of one snippet in `topk` [1]_;
+        attention is then the probability of the surest class. "attention" is the mean of all,
+        weighted by attention, which a penalty makes sparse [2]_.
+    topk : int, default=8
+        One snippet in so many counts, and at least one.
+    sparsity : float, default=0.1
+        Weight of the mean attention in the loss.
+    hidden : int or None, default=128
+        Units of the hidden layer; None is a linear classifier.
+    temporal_context : int, default=0
+        Snippets to each side that are looked at.
+    dropout : float, in [0, 1), default=0.5
+        Of features and hidden units, in training.
+    max_epochs : int, default=150
+    batch_size : int, default=32
+        Videos in each step.
+    learning_rate : float, default=2e-3
+        Of Adam.
+    proposal_threshold, class_threshold, eta, nms_threshold, snippet_seconds, snippet_offset, \
+tiou_thresholds, random_state
+        As for :class:`DGAMLocalizer`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    weights_ : dict of ndarrays
+
+    References
+    ----------
+    .. [1] S. Paul, S. Roy, A. K. Roy-Chowdhury: W-TALC: Weakly-supervised Temporal Activity
+       Localization and Classification. ECCV 2018.
+    .. [2] P. Nguyen, T. Liu, G. Prasad, B. Han: Weakly Supervised Action Localization by Sparse
+       Temporal Pooling Network. CVPR 2018.
+
+    Examples
+    --------
+    >>> from skdgam.baselines import MILLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> X, y = make_untrimmed(n_videos=20, n_classes=2, random_state=0)
+    >>> MILLocalizer(max_epochs=5, random_state=0).fit(X, y).predict(X).shape
+    (20,)
+    """
 
     _parameter_constraints: dict = {
+        "pooling": [StrOptions({"topk", "attention"})],
+        "topk": [Interval(Integral, 1, None, closed="left")],
+        "sparsity": [Interval(Real, 0, None, closed="left")],
         "hidden": [Interval(Integral, 1, None, closed="left"), None],
         "temporal_context": [Interval(Integral, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -50,6 +102,9 @@ class _Baseline(ActivationMixin, BaseEstimator):
     def __init__(
         self,
         *,
+        pooling="topk",
+        topk=8,
+        sparsity=0.1,
         hidden=128,
         temporal_context=0,
         dropout=0.5,
@@ -65,6 +120,9 @@ class _Baseline(ActivationMixin, BaseEstimator):
         tiou_thresholds=0.5,
         random_state=None,
     ):
+        self.pooling = pooling
+        self.topk = topk
+        self.sparsity = sparsity
         self.hidden = hidden
         self.temporal_context = temporal_context
         self.dropout = dropout
@@ -141,197 +199,27 @@ class _Baseline(ActivationMixin, BaseEstimator):
         )
         pooled = torch.stack([self._pool(a, x) for a, x in zip(attention, logits, strict=True)])
         loss = F.binary_cross_entropy_with_logits(pooled, target, reduction="none")
-        return loss.sum(dim=1).mean() + self._penalty(attention)
+        loss = loss.sum(dim=1).mean()
+        if self.pooling == "attention":
+            loss = loss + self.sparsity * torch.stack([a.mean() for a in attention]).mean()
+        return loss
 
-    def _penalty(self, attention: list[Tensor]) -> Tensor | float:
-        return 0.0
+    def _pool(self, attention, logits):
+        """Logits (n_classes,) of one video."""
+        if self.pooling == "topk":
+            return logits.topk(max(len(logits) // self.topk, 1), dim=0).values.mean(dim=0)
+        return attention @ logits / attention.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
     def _activations(self, videos):
         network = self._network(self.n_features_in_, len(self.classes_)).eval()
         network.load_state_dict({k: torch.tensor(v) for k, v in self.weights_.items()})
         for video in videos:
             with torch.inference_mode():
-                rows = torch.tensor(video)
-                attention, logits = self._heads(network, rows, np.array([len(video)]))
+                attention, logits = self._heads(
+                    network, torch.tensor(video), np.array([len(video)])
+                )
                 probability = self._pool(attention, logits).sigmoid().numpy()
-            yield Activation(
-                self._attention(attention, logits).numpy(),
-                logits.numpy(),
-                np.zeros(len(self.classes_)),
-                probability,
-            )
-
-    def _attention(self, attention: Tensor, logits: Tensor) -> Tensor:
-        return attention
-
-
-class TopKLocalizer(_Baseline):
-    """Multiple-instance learning: a video shows what the surest of its snippets show.
-
-    The logit of a class in a video is the mean of its highest ones, those of one snippet in
-    `topk`; it is trained by the cross-entropy of each label [1]_. There is no attention.
-
-    Parameters
-    ----------
-    topk : int, default=8
-        One snippet in so many counts, and at least one.
-    hidden : int or None, default=128
-        Units of the hidden layer; None is a linear classifier.
-    temporal_context : int, default=0
-        Snippets to each side that are looked at.
-    dropout : float, in [0, 1), default=0.5
-        Of features and hidden units, in training.
-    max_epochs, batch_size : int, default=150 and 32
-    learning_rate : float, default=2e-3
-        Of Adam.
-    proposal_threshold, class_threshold, eta, nms_threshold, snippet_seconds, snippet_offset, \
-tiou_thresholds, random_state
-        As for ``DGAMLocalizer``.
-
-    Attributes
-    ----------
-    classes_, n_features_in_, weights_
-        As of ``DGAMLocalizer``.
-
-    References
-    ----------
-    .. [1] S. Paul, S. Roy, A. K. Roy-Chowdhury: W-TALC: Weakly-supervised Temporal Activity
-       Localization and Classification. ECCV 2018.
-
-    Examples
-    --------
-    >>> from skdgam.baselines import TopKLocalizer
-    >>> from skdgam.datasets import make_untrimmed
-    >>> X, y = make_untrimmed(n_videos=20, n_classes=2, random_state=0)
-    >>> TopKLocalizer(max_epochs=5, random_state=0).fit(X, y).predict(X).shape
-    (20,)
-    """
-
-    _parameter_constraints: dict = {
-        **_Baseline._parameter_constraints,
-        "topk": [Interval(Integral, 1, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        *,
-        topk=8,
-        hidden=128,
-        temporal_context=0,
-        dropout=0.5,
-        max_epochs=150,
-        batch_size=32,
-        learning_rate=2e-3,
-        proposal_threshold=0.1,
-        class_threshold=0.1,
-        eta=0.3,
-        nms_threshold=0.5,
-        snippet_seconds=0.64,
-        snippet_offset=0.0,
-        tiou_thresholds=0.5,
-        random_state=None,
-    ):
-        super().__init__(
-            hidden=hidden,
-            temporal_context=temporal_context,
-            dropout=dropout,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            proposal_threshold=proposal_threshold,
-            class_threshold=class_threshold,
-            eta=eta,
-            nms_threshold=nms_threshold,
-            snippet_seconds=snippet_seconds,
-            snippet_offset=snippet_offset,
-            tiou_thresholds=tiou_thresholds,
-            random_state=random_state,
-        )
-        self.topk = topk
-
-    def _pool(self, attention, logits):
-        return logits.topk(max(len(logits) // self.topk, 1), dim=0).values.mean(dim=0)
-
-    def _attention(self, attention, logits):
-        return logits.amax(dim=1).sigmoid()
-
-
-class AttentionPoolingLocalizer(_Baseline):
-    """Attention-weighted pooling, and a penalty on attention that makes it sparse: STPN.
-
-    The logits of a video are the means of those of its snippets, weighted by attention, and trained
-    by the cross-entropy of each label; `sparsity` weighs the mean attention [1]_.
-
-    Parameters
-    ----------
-    sparsity : float, default=0.1
-    hidden, temporal_context, dropout, max_epochs, batch_size, learning_rate, proposal_threshold, \
-class_threshold, eta, nms_threshold, snippet_seconds, snippet_offset, tiou_thresholds, random_state
-        As for :class:`TopKLocalizer`.
-
-    Attributes
-    ----------
-    classes_, n_features_in_, weights_
-        As of ``DGAMLocalizer``.
-
-    References
-    ----------
-    .. [1] P. Nguyen, T. Liu, G. Prasad, B. Han: Weakly Supervised Action Localization by Sparse
-       Temporal Pooling Network. CVPR 2018.
-
-    Examples
-    --------
-    >>> from skdgam.baselines import AttentionPoolingLocalizer
-    >>> from skdgam.datasets import make_untrimmed
-    >>> X, y = make_untrimmed(n_videos=20, n_classes=2, random_state=0)
-    >>> AttentionPoolingLocalizer(max_epochs=5, random_state=0).fit(X, y).predict(X).shape
-    (20,)
-    """
-
-    _parameter_constraints: dict = {
-        **_Baseline._parameter_constraints,
-        "sparsity": [Interval(Real, 0, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        *,
-        sparsity=0.1,
-        hidden=128,
-        temporal_context=0,
-        dropout=0.5,
-        max_epochs=150,
-        batch_size=32,
-        learning_rate=2e-3,
-        proposal_threshold=0.1,
-        class_threshold=0.1,
-        eta=0.3,
-        nms_threshold=0.5,
-        snippet_seconds=0.64,
-        snippet_offset=0.0,
-        tiou_thresholds=0.5,
-        random_state=None,
-    ):
-        super().__init__(
-            hidden=hidden,
-            temporal_context=temporal_context,
-            dropout=dropout,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            proposal_threshold=proposal_threshold,
-            class_threshold=class_threshold,
-            eta=eta,
-            nms_threshold=nms_threshold,
-            snippet_seconds=snippet_seconds,
-            snippet_offset=snippet_offset,
-            tiou_thresholds=tiou_thresholds,
-            random_state=random_state,
-        )
-        self.sparsity = sparsity
-
-    def _pool(self, attention, logits):
-        return attention @ logits / attention.sum().clamp_min(torch.finfo(torch.float32).tiny)
-
-    def _penalty(self, attention):
-        return self.sparsity * torch.stack([each.mean() for each in attention]).mean()
+                if self.pooling == "topk":
+                    attention = logits.amax(dim=1).sigmoid()
+            no_bias = np.zeros(len(self.classes_))
+            yield Activation(attention.numpy(), logits.numpy(), no_bias, probability)

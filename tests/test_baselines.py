@@ -8,10 +8,10 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from skdgam.baselines import AttentionPoolingLocalizer, TopKLocalizer
+from skdgam.baselines import MILLocalizer
 from skdgam.datasets import make_untrimmed
 
-BOTH = pytest.mark.parametrize("kind", [TopKLocalizer, AttentionPoolingLocalizer])
+BOTH = pytest.mark.parametrize("pooling", ["topk", "attention"])
 
 
 @pytest.fixture(scope="module")
@@ -21,30 +21,37 @@ def data():
     )
 
 
-def quick(kind, **changes):
+def quick(pooling, **changes):
     settings = {"max_epochs": 40, "batch_size": 10, "learning_rate": 0.01, "random_state": 0}
-    return kind(**(settings | changes))
+    return MILLocalizer(pooling=pooling, **(settings | changes))
 
 
 def test_the_surest_snippets_are_pooled():
     logits = torch.tensor([[1.0, 9.0], [4.0, 0.0], [2.0, 1.0], [3.0, 5.0], [0.0, 7.0]])
-    assert TopKLocalizer(topk=2)._pool(None, logits).tolist() == [3.5, 8.0]
-    assert TopKLocalizer(topk=8)._pool(None, logits).tolist() == [4.0, 9.0]
+    assert MILLocalizer(topk=2)._pool(None, logits).tolist() == [3.5, 8.0]
+    assert MILLocalizer(topk=8)._pool(None, logits).tolist() == [4.0, 9.0]
 
 
-def test_logits_are_pooled_by_attention_and_attention_costs():
-    model, attention = AttentionPoolingLocalizer(sparsity=0.5), torch.tensor([0.5, 0.0, 0.25])
+def test_logits_are_pooled_by_attention():
+    model, attention = MILLocalizer(pooling="attention"), torch.tensor([0.5, 0.0, 0.25])
     logits = torch.tensor([[1.0, 0.0], [9.0, 9.0], [4.0, 3.0]])
     assert model._pool(attention, logits).tolist() == [2.0, 1.0]
-    assert model._penalty([attention, torch.tensor([1.0])]) == pytest.approx(0.5 * (0.25 + 1) / 2)
+
+
+def test_attention_costs(data):
+    def mean_attention(sparsity):
+        model = quick("attention", max_epochs=10, sparsity=sparsity).fit(*data)
+        return np.mean([each.attention.mean() for each in model._activations(data[0])])
+
+    assert mean_attention(10.0) < mean_attention(0.0) / 2
 
 
 @BOTH
 @pytest.mark.parametrize("changes", [{}, {"hidden": None}, {"temporal_context": 2}])
-def test_actions_without_context_are_found(data, kind, changes):
+def test_actions_without_context_are_found(data, pooling, changes):
     X, y = data
     labels = [set(video["label"].tolist()) for video in y]
-    model = quick(kind, **changes).fit(X[:30], labels[:30])
+    model = quick(pooling, **changes).fit(X[:30], labels[:30])
     proba = model.predict_proba(X[30:])
     is_there = np.array([[c in set(video["label"]) for c in model.classes_] for video in y[30:]])
     assert proba[is_there].mean() > proba[~is_there].mean() + 0.3
@@ -52,9 +59,9 @@ def test_actions_without_context_are_found(data, kind, changes):
 
 
 @BOTH
-def test_the_seed_decides_everything_and_global_generators_do_not(data, kind):
+def test_the_seed_decides_everything_and_global_generators_do_not(data, pooling):
     before = torch.get_rng_state()
-    models = [quick(kind, max_epochs=2, random_state=seed).fit(*data) for seed in (0, 0, 1)]
+    models = [quick(pooling, max_epochs=2, random_state=seed).fit(*data) for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), before)
     weights = [model.weights_["classifier.weight"] for model in models]
     np.testing.assert_array_equal(weights[0], weights[1])
@@ -62,9 +69,9 @@ def test_the_seed_decides_everything_and_global_generators_do_not(data, kind):
 
 
 @BOTH
-def test_life_as_an_estimator(data, kind):
+def test_life_as_an_estimator(data, pooling):
     X, y = data
-    search = GridSearchCV(quick(kind, max_epochs=2), {"hidden": [8, None]}, cv=2).fit(X, y)
+    search = GridSearchCV(quick(pooling, max_epochs=2), {"hidden": [8, None]}, cv=2).fit(X, y)
     assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
     again = pickle.loads(pickle.dumps(search.best_estimator_))
     for ours, theirs in zip(again.predict(X), search.predict(X), strict=True):

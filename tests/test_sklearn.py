@@ -25,6 +25,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
+from skdgam.baselines import MILLocalizer
 from skdgam.datasets import make_untrimmed
 
 QUICK = {"max_epochs": 3, "latent_dim": 4, "random_state": 0}
@@ -60,10 +61,6 @@ class RowsMixin:
     def fit(self, X, y):
         return super().fit(validate_data(self, X)[:, None], y)
 
-    def partial_fit(self, X, y, classes=None):
-        X = validate_data(self, X, reset=not hasattr(self, "n_features_in_"))
-        return super().partial_fit(X[:, None], y, classes)
-
     def predict(self, X, durations=None):
         return super().predict(self._videos(X), durations)
 
@@ -78,11 +75,21 @@ class RowsMixin:
         return validate_data(self, X, reset=False)[:, None]
 
 
-class Rows(RowsMixin, DGAMLocalizer):
+class PartialRowsMixin(RowsMixin):
+    def partial_fit(self, X, y, classes=None):
+        X = validate_data(self, X, reset=not hasattr(self, "n_features_in_"))
+        return super().partial_fit(X[:, None], y, classes)
+
+
+class Rows(PartialRowsMixin, DGAMLocalizer):
     pass
 
 
-class RowsOfStreams(RowsMixin, MultiStreamLocalizer):
+class RowsOfStreams(PartialRowsMixin, MultiStreamLocalizer):
+    pass
+
+
+class RowsOfBaseline(RowsMixin, MILLocalizer):
     pass
 
 
@@ -98,7 +105,11 @@ EXPECTED_FAILURES = {
 @pytest.mark.filterwarnings("ignore")  # the checks provoke warnings
 @pytest.mark.parametrize(
     "model",
-    [Rows(**QUICK), RowsOfStreams(two_streams(slice(None), slice(None)).streams)],
+    [
+        Rows(**QUICK),
+        RowsOfStreams(two_streams(slice(None), slice(None)).streams),
+        RowsOfBaseline(max_epochs=3, random_state=0),
+    ],
     ids=lambda model: type(model).__name__,
 )
 def test_common_checks(model):
