@@ -14,7 +14,7 @@ PACKAGE = Path(skdgam.__file__).parent
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
-    ["networks", "losses", "metrics", "io", "datasets"],
+    ["networks", "losses", "metrics", "io", "features", "datasets"],
     ["_batches", "localization", "_inference", "_layers", "_stages", "_training"],
     [
         "_callbacks",

@@ -6,7 +6,7 @@ import pytest
 from skdgam._features import check_features
 from skdgam._validation import check_annotations
 from skdgam.datasets import load_hapt
-from skdgam.datasets.hapt import MARGIN, PIECE, RATE, _cuts, _snippet_features
+from skdgam.datasets.hapt import MARGIN, PIECE, RATE, _cuts
 from skdgam.intervals import make_intervals
 
 # Experiment, user, activity, first and last sample, of two recordings of users of either subset.
@@ -120,32 +120,6 @@ def test_cuts_by_hand(actions, expected):
 
 def test_a_short_recording_stays_whole():
     assert _cuts(PIECE // 4, make_intervals([], [], "walking")).tolist() == [0, PIECE // 4]
-
-
-def test_features_of_a_still_sensor():
-    features = _snippet_features(np.full((640, 3), [0.0, 3.0, 4.0])).reshape(37, -1, 4)
-    np.testing.assert_allclose(features[:, 0], [[0.0, 3.0, 4.0, 5.0]] * 37)  # mean
-    np.testing.assert_array_equal(features[:, 1:6], 0.0)  # nothing changes
-    np.testing.assert_allclose(features[:, 6:], np.log(1e-6))  # no power in any octave
-
-
-def test_features_see_the_posture_before_and_after():
-    # A step from 0 to 1 at sample 320, in a signal of 37 windows with 4 hops each.
-    step = np.repeat([0.0, 1.0], 320)[:, None] * [1.0, 0.0, 0.0]
-    before, after = np.moveaxis(_snippet_features(step).reshape(37, -1, 4)[:, 4:6, 0], 1, 0)
-    assert np.flatnonzero(after).tolist() == list(range(13, 20))
-    assert np.flatnonzero(before).tolist() == list(range(17, 24))
-    assert after[16] == 1.0  # the window that ends at the step
-    assert before[20] == 1.0  # the window that starts at it
-
-
-@pytest.mark.parametrize("octave", range(5))
-def test_a_tone_is_loudest_in_its_octave(octave):
-    time = np.arange(640) / RATE
-    tone = np.sin(2 * np.pi * 2**octave * RATE / 64 * time)[:, None] * [1.0, 0.0, 0.0]
-    # Of each channel its five octaves, after the six other features of all four channels.
-    octaves = _snippet_features(tone)[:, 24:29]
-    assert (octaves.argmax(axis=1) == octave).all()
 
 
 def test_missing_path(tmp_path):

@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.utils import Bunch
 
+from skdgam.features import describe, snippet_times
 from skdgam.intervals import make_intervals
 
 __all__ = ["load_hapt"]
@@ -30,13 +30,9 @@ ACTIONS = {
 }
 
 RATE = 50  # samples a second
-WINDOW = 64  # samples of a snippet, 1.28 s
-HOP = 16  # samples from snippet to snippet, 0.32 s
+WINDOWS = {"rate": RATE, "window": 1.28, "hop": 0.32}  # of snippets, in seconds
 PIECE = 55 * RATE  # samples of a piece that recordings are cut into, about
-MARGIN = WINDOW // 2  # samples between a cut and an action, at least
-OCTAVES = (1, 2, 4, 8, 16)  # first bin of each band: 0.8, 1.6, 3.1, 6.3 and 12.5 Hz
-# Power of the sensors' own noise, about; keeps the logarithm of silence finite.
-NOISE_POWER = 1e-6
+MARGIN = 32  # samples between a cut and an action, at least
 
 DESCR = """HAPT: smartphone-based recognition of human activities and postural transitions.
 
@@ -63,10 +59,7 @@ def load_hapt(
 
     A recording lasts minutes. It is cut into pieces of about 55 s, each of them what elsewhere is
     a video, and in the background only: every labelled action is whole. A snippet is a window of
-    1.28 s, one every 0.32 s. Its features are, of each axis and of their magnitude: mean,
-    deviation, range, mean absolute change from sample to sample, how far the mean is from that of
-    the window before and of the window after, and the logarithm of the power in five octaves from
-    0.8 Hz up.
+    1.28 s, one every 0.32 s, and its features are those of :func:`skdgam.features.describe`.
 
     Parameters
     ----------
@@ -151,9 +144,7 @@ def _load(root: Path | zipfile.Path, subset: str, sensors: Sequence[str]) -> Bun
         for k, (first, stop) in enumerate(pairwise(cuts)):
             features.append(
                 np.concatenate(
-                    [_snippet_features(signal[first:stop]) for signal in signals],
-                    axis=1,
-                    dtype=np.float32,
+                    [describe(signal[first:stop], **WINDOWS) for signal in signals], axis=1
                 )
             )
             inside = actions[(actions["start"] >= first) & (actions["end"] <= stop)]
@@ -172,9 +163,8 @@ def _load(root: Path | zipfile.Path, subset: str, sensors: Sequence[str]) -> Bun
         groups=np.array(groups),
         durations=np.array(durations),
         streams={sensor: slice(i * width, (i + 1) * width) for i, sensor in enumerate(sensors)},
-        snippet_seconds=HOP / RATE,
-        snippet_offset=(WINDOW - HOP) / 2 / RATE,
         DESCR=DESCR,
+        **snippet_times(**WINDOWS),
     )
 
 
@@ -222,35 +212,3 @@ def _cuts(n_samples: int, actions: np.ndarray) -> np.ndarray:
         if len(near):
             cuts.append(near[abs(near - place).argmin()])
     return np.array([*cuts, n_samples])
-
-
-def _snippet_features(signal: np.ndarray) -> np.ndarray:
-    """Features of all windows of one sensor.
-
-    Parameters
-    ----------
-    signal : ndarray of shape (n_samples, 3)
-
-    Returns
-    -------
-    features : ndarray of shape (n_snippets, 44)
-    """
-    channels = np.column_stack([signal, np.linalg.norm(signal, axis=1)])
-    windows = sliding_window_view(channels, WINDOW, axis=0)[::HOP]  # (n_snippets, 4, WINDOW)
-    mean = windows.mean(axis=2)
-    i, step = np.arange(len(mean)), WINDOW // HOP
-    before, after = mean[np.maximum(i - step, 0)], mean[np.minimum(i + step, len(mean) - 1)]
-    power = np.abs(np.fft.rfft(windows - mean[:, :, None])) ** 2 / WINDOW**2
-    octaves = np.log(np.add.reduceat(power, OCTAVES, axis=2) + NOISE_POWER)
-    return np.concatenate(
-        [
-            mean,
-            windows.std(axis=2),
-            np.ptp(windows, axis=2),
-            np.abs(np.diff(windows)).mean(axis=2),
-            mean - before,
-            after - mean,
-            octaves.reshape(len(mean), -1),
-        ],
-        axis=1,
-    )
