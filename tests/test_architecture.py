@@ -14,7 +14,7 @@ PACKAGE = Path(skdgam.__file__).parent
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
-    ["networks", "losses", "metrics", "io", "features", "datasets"],
+    ["networks", "losses", "metrics", "io", "formats", "features", "datasets"],
     ["_batches", "localization", "_inference", "_layers", "_stages", "_training"],
     [
         "_callbacks",
@@ -32,7 +32,7 @@ FLOORS = [
     ["plotting"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
-WITHOUT_TORCH = [*FLOORS[0], "metrics", "io", "datasets", "preprocessing"]
+WITHOUT_TORCH = [*FLOORS[0], "metrics", "io", "formats", "features", "datasets", "preprocessing"]
 
 
 def modules():

@@ -1,0 +1,319 @@
+"""Annotations, labels and detections in files: ActivityNet's JSON, CSV, subtitles, label tracks."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skdgam.intervals import make_intervals
+
+__all__ = ["read_intervals", "read_labels", "write_intervals", "write_track"]
+
+
+def read_intervals(
+    path: str | os.PathLike[str], subset: str | None = None
+) -> dict[str, np.ndarray]:
+    r"""Read the intervals of videos: annotations, or detections with scores.
+
+    Parameters
+    ----------
+    path : path
+        ActivityNet's JSON, of annotations (``database``) or detections (``results``), or CSV with
+        the columns ``video``, ``start``, ``end`` and ``label``, and for detections ``score``.
+    subset : str, optional
+        Of annotations in JSON: only its videos, such as those of "validation".
+
+    Returns
+    -------
+    intervals : dict of str to interval array
+        By the name of the video, in the order of the file; times in seconds.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is of neither form; the message says where.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skdgam.formats import read_intervals
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "annotations.csv")
+    ...     _ = path.write_text("video,start,end,label\na,1.5,4,jump\na,6,8,run\n")
+    ...     intervals = read_intervals(path)
+    >>> intervals["a"].tolist()
+    [(1.5, 4.0, 'jump'), (6.0, 8.0, 'run')]
+    """
+    if Path(path).suffix.lower() == ".csv":
+        if subset is not None:
+            raise ValueError(f"{path} is a CSV file, which knows no subsets; leave subset out.")
+        return _from_rows(path)
+    videos, scored = _read_json(path)
+    found = {}
+    for video, content in videos.items():
+        if not scored:
+            if subset is not None and content.get("subset") != subset:
+                continue
+            content = content.get("annotations", [])
+        found[video] = _from_objects(content, scored, f"{path}: {video!r}")
+    if subset is not None and not found:
+        raise ValueError(f"{path} has no video of the subset {subset!r}.")
+    return found
+
+
+def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Read the labels of videos.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns ``video`` and ``label``: a row for each label, so that a video may have
+        several; one with an empty label shows none. Or anything that :func:`read_intervals` reads.
+
+    Returns
+    -------
+    labels : dict of str to list of str
+        Sorted labels, by the name of the video, in the order of the file.
+
+    Raises
+    ------
+    OSError, ValueError
+        As for :func:`read_intervals`.
+    """
+    if Path(path).suffix.lower() != ".csv":
+        intervals = read_intervals(path)
+        return {video: np.unique(found["label"]).tolist() for video, found in intervals.items()}
+    labels: dict[str, set[str]] = {}
+    for row, _ in _rows(path, ("video", "label")):
+        labels.setdefault(row["video"], set()).update({row["label"]} - {""})
+    return {video: sorted(of_video) for video, of_video in labels.items()}
+
+
+def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarray]) -> None:
+    """Write the intervals of videos, for :func:`read_intervals` and for ActivityNet's evaluation.
+
+    Parameters
+    ----------
+    path : path
+        ``.json`` or ``.csv``. In CSV a video without intervals leaves no trace.
+    intervals : dict of str to interval array
+        With scores, JSON has them as ``results``, without as ``database``.
+
+    Raises
+    ------
+    ValueError
+        If the name ends otherwise.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".csv":
+        text = _as_csv(intervals)
+    elif suffix == ".json":
+        text = _as_json(intervals)
+    else:
+        raise ValueError(f"{path} must end in .json or .csv, which says how it is written.")
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def write_track(path: str | os.PathLike[str], intervals: np.ndarray) -> None:
+    """Write the intervals of one video so that they can be watched over it.
+
+    Parameters
+    ----------
+    path : path
+        ``.srt`` or ``.vtt``: subtitles. ``.txt``: a label track of Audacity. ``.tsv``:
+        tab-delimited text for ELAN's import, with the columns tier, begin, end (in seconds) and
+        annotation.
+    intervals : interval array
+        Of one video; scores are shown if there are any.
+
+    Raises
+    ------
+    ValueError
+        If the name ends otherwise.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _TRACKS:
+        raise ValueError(f"{path} must end in {', '.join(_TRACKS)}, which says what is written.")
+    ordered = intervals[np.argsort(intervals["start"], kind="stable")]
+    lines = _TRACKS[suffix](_entries(ordered))
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
+    """What is said of each video, and whether that is detections."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON file: {error}.") from error
+    content = content if isinstance(content, dict) else {}
+    for key, kind in {"database": dict, "results": list}.items():
+        videos = content.get(key)
+        if isinstance(videos, dict) and all(isinstance(each, kind) for each in videos.values()):
+            return videos, key == "results"
+    raise ValueError(
+        f'{path} holds neither annotations, {{"database": {{video: {{"annotations": […]}}}}}}, nor '
+        'detections, {"results": {video: […]}}, as ActivityNet has them.'
+    )
+
+
+def _from_objects(content: Any, scored: bool, where: str) -> np.ndarray:
+    """An interval array from ActivityNet's list of objects."""
+    if not isinstance(content, list):
+        raise ValueError(f"{where} has no list of intervals.")
+    rows = []
+    for i, item in enumerate(content):
+        try:
+            start, end = item["segment"]
+            numbers = [start, end, *([item["score"]] if scored else [])]
+            label = item["label"]
+            good = all(type(x) in (int, float) and math.isfinite(x) for x in numbers)
+        except (TypeError, KeyError, ValueError, OverflowError):
+            good = False
+        if not good or type(label) not in (str, int):
+            score = ', "score": number' if scored else ""
+            raise ValueError(
+                f"{where}, interval {i}, is {str(item)[:80]}; it must have "
+                f'"segment": [start, end] in seconds, "label": text{score}.'
+            )
+        rows.append((numbers, str(label)))
+    return _to_array(rows, scored)
+
+
+def _from_rows(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Interval arrays from CSV."""
+    videos: dict[str, list[tuple[list[float], str]]] = {}
+    scored = False
+    for row, line in _rows(path, ("video", "start", "end", "label")):
+        scored = "score" in row
+        names = ["start", "end", *(["score"] if scored else [])]
+        try:
+            numbers = [float(row[name]) for name in names]
+        except ValueError:
+            numbers = [math.nan]
+        if not all(map(math.isfinite, numbers)):
+            given = ", ".join(f"{name} {row[name]!r}" for name in names)
+            raise ValueError(f"{path}, line {line}: {given}; these must be finite numbers.")
+        videos.setdefault(row["video"], []).append((numbers, row["label"]))
+    return {video: _to_array(rows, scored) for video, rows in videos.items()}
+
+
+def _to_array(rows: list[tuple[list[float], str]], scored: bool) -> np.ndarray:
+    """Put (start, end[, score]) and labels into an interval array."""
+    numbers = np.array([row for row, _ in rows]).reshape(len(rows), 2 + scored)
+    labels = np.array([label for _, label in rows], dtype=str)
+    return make_intervals(numbers[:, 0], numbers[:, 1], labels, numbers[:, 2] if scored else None)
+
+
+def _rows(
+    path: str | os.PathLike[str], columns: tuple[str, ...]
+) -> Iterator[tuple[dict[str, str], int]]:
+    """Yield the rows of a CSV file by column, and the line that each is on."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            header = [name.strip() for name in reader.fieldnames or []]
+            missing = [name for name in columns if name not in header]
+            if missing:
+                raise ValueError(
+                    f"{path} has the columns {', '.join(header) or 'none'}; it lacks "
+                    f"{', '.join(missing)}."
+                )
+            reader.fieldnames = header
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError(
+                        f"{path}, line {reader.line_num}: a row must have {len(header)} values, as "
+                        "the first line has names."
+                    )
+                yield {name: value.strip() for name, value in row.items()}, reader.line_num
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is no CSV file in UTF-8: {error}.") from error
+
+
+def _as_csv(intervals: dict[str, np.ndarray]) -> str:
+    from io import StringIO
+
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    scored = any("score" in (found.dtype.names or ()) for found in intervals.values())
+    fields = ["start", "end", "label", *(["score"] if scored else [])]
+    writer.writerow(["video", *fields])
+    for video, found in intervals.items():
+        writer.writerows([video, *row] for row in found[fields].tolist())
+    return text.getvalue()
+
+
+def _as_json(intervals: dict[str, np.ndarray]) -> str:
+    scored = any("score" in (found.dtype.names or ()) for found in intervals.values())
+    lists = {
+        video: [
+            {"segment": [row["start"].item(), row["end"].item()], "label": row["label"].item()}
+            | ({"score": row["score"].item()} if scored else {})
+            for row in found
+        ]
+        for video, found in intervals.items()
+    }
+    content: dict[str, Any] = {"version": "VERSION 1.3"}
+    if scored:
+        content |= {"results": lists, "external_data": {}}
+    else:
+        content["database"] = {video: {"annotations": found} for video, found in lists.items()}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _entries(intervals: np.ndarray) -> Iterator[tuple[float, float, str]]:
+    """Start, end, and one line to show, of each interval."""
+    scored = "score" in (intervals.dtype.names or ())
+    for row in intervals:
+        score = f" ({row['score']:.2f})" if scored else ""
+        label = " ".join(str(row["label"]).split())
+        yield max(row["start"].item(), 0.0), max(row["end"].item(), 0.0), f"{label}{score}"
+
+
+def _clock(seconds: float, separator: str) -> str:
+    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    whole, milliseconds = divmod(milliseconds, 1000)
+    return f"{hours:02d}:{minutes:02d}:{whole:02d}{separator}{milliseconds:03d}"
+
+
+_Entries = Iterable[tuple[float, float, str]]
+
+
+def _srt(entries: _Entries) -> Iterator[str]:
+    for i, (start, end, text) in enumerate(entries, start=1):
+        yield f"{i}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n"
+
+
+def _vtt(entries: _Entries) -> Iterator[str]:
+    yield "WEBVTT\n"
+    for start, end, text in entries:
+        escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        yield f"{_clock(start, '.')} --> {_clock(end, '.')}\n{escaped}\n"
+
+
+def _audacity(entries: _Entries) -> Iterator[str]:
+    for start, end, text in entries:
+        yield f"{start:.6f}\t{end:.6f}\t{text}"
+
+
+def _elan(entries: _Entries) -> Iterator[str]:
+    yield "tier\tbegin\tend\tannotation"
+    for start, end, text in entries:
+        yield f"skdgam\t{start:.3f}\t{end:.3f}\t{text}"
+
+
+_TRACKS: dict[str, Callable[[_Entries], Iterator[str]]] = {
+    ".srt": _srt,
+    ".vtt": _vtt,
+    ".txt": _audacity,
+    ".tsv": _elan,
+}

@@ -1,0 +1,237 @@
+"""Files of annotations, labels and detections: by hand, round trips, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skdgam.formats import read_intervals, read_labels, write_intervals, write_track
+from skdgam.intervals import make_intervals
+
+ANNOTATIONS = {
+    "database": {
+        "a": {
+            "subset": "validation",
+            "duration": 9.0,
+            "annotations": [
+                {"segment": [1, 4.5], "label": "jump"},
+                {"segment": [6.0, 8.0], "label": "run"},
+            ],
+        },
+        "b": {"subset": "testing"},
+    }
+}
+DETECTIONS = {"results": {"a": [{"segment": [1.0, 4.0], "label": "jump", "score": 0.5}]}}
+
+
+def as_json(folder, content):
+    path = folder / "file.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def as_csv(folder, text):
+    path = folder / "file.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- reading ---
+
+
+def test_annotations_of_activitynet(tmp_path):
+    found = read_intervals(as_json(tmp_path, ANNOTATIONS))
+    assert list(found) == ["a", "b"]
+    assert found["a"].tolist() == [(1.0, 4.5, "jump"), (6.0, 8.0, "run")]
+    assert found["b"].dtype.names == ("start", "end", "label")
+    assert len(found["b"]) == 0
+
+
+def test_one_subset(tmp_path):
+    path = as_json(tmp_path, ANNOTATIONS)
+    assert list(read_intervals(path, subset="testing")) == ["b"]
+    with pytest.raises(ValueError, match="has no video of the subset 'train'"):
+        read_intervals(path, subset="train")
+
+
+def test_detections_of_activitynet(tmp_path):
+    found = read_intervals(as_json(tmp_path, DETECTIONS))
+    assert found["a"].dtype.names == ("start", "end", "label", "score")
+    assert found["a"].tolist() == [(1.0, 4.0, "jump", 0.5)]
+
+
+def test_published_files(shared_file):
+    truth = read_intervals(shared_file("data/thumos14_annotations.json"), subset="test")
+    found = read_intervals(shared_file("data/stpn_thumos14_detections.json"))
+    assert sum(map(len, truth.values())) > 3000
+    assert set(found) <= set(truth)
+
+
+def test_rows_of_csv(tmp_path):
+    text = "\ufefflabel, video ,end,start,note\njump,a,4,1,x\nrun,b,1e1,.5,\njump,a,9,8,y\n"
+    found = read_intervals(as_csv(tmp_path, text))
+    assert found["a"].tolist() == [(1.0, 4.0, "jump"), (8.0, 9.0, "jump")]
+    assert found["b"].tolist() == [(0.5, 10.0, "run")]
+
+
+def test_labels_of_csv(tmp_path):
+    text = 'video,label\na,run\nb,\na,jump\na,run\n"c, d",swim\n'
+    labels = read_labels(as_csv(tmp_path, text))
+    assert labels == {"a": ["jump", "run"], "b": [], "c, d": ["swim"]}
+
+
+def test_labels_of_annotations(tmp_path):
+    assert read_labels(as_json(tmp_path, ANNOTATIONS)) == {"a": ["jump", "run"], "b": []}
+
+
+# --- writing ---
+
+times = st.floats(0, 1e6, allow_nan=False)
+text = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
+rows = st.lists(st.tuples(times, times, text, st.floats(-1e3, 1e3)), max_size=4)
+
+
+def made(rows, scored):
+    start, end, label, score = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
+    return make_intervals(start, end, np.array(label, dtype=str), score if scored else None)
+
+
+@given(videos=st.dictionaries(text, rows, max_size=3), scored=st.booleans())
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_what_is_written_is_read_again(tmp_path_factory, suffix, videos, scored):
+    path = tmp_path_factory.mktemp("files") / f"file{suffix}"
+    intervals = {name: made(of_video, scored) for name, of_video in videos.items()}
+    write_intervals(path, intervals)
+    again = read_intervals(path)
+    if suffix == ".csv":  # where a video without intervals leaves no trace
+        intervals = {name: found for name, found in intervals.items() if len(found)}
+    assert list(again) == list(intervals)
+    for name, found in intervals.items():
+        assert again[name].tolist() == found.tolist()
+
+
+def test_json_is_what_activitynet_evaluates(tmp_path):
+    path = tmp_path / "detections.json"
+    write_intervals(path, {"a": make_intervals([1.0], [4.0], "jump", [0.5])})
+    assert json.loads(path.read_text()) == {
+        "version": "VERSION 1.3",
+        "external_data": {},
+        **DETECTIONS,
+    }
+
+
+TRACKS = {
+    ".srt": "1\n00:00:01,500 --> 00:00:04,000\njump (0.25)\n\n"
+    "2\n01:01:01,000 --> 01:01:02,250\n<run> & hide (1.00)\n\n",
+    ".vtt": "WEBVTT\n\n00:00:01.500 --> 00:00:04.000\njump (0.25)\n\n"
+    "01:01:01.000 --> 01:01:02.250\n&lt;run&gt; &amp; hide (1.00)\n\n",
+    ".txt": "1.500000\t4.000000\tjump (0.25)\n3661.000000\t3662.250000\t<run> & hide (1.00)\n",
+    ".tsv": "tier\tbegin\tend\tannotation\nskdgam\t1.500\t4.000\tjump (0.25)\n"
+    "skdgam\t3661.000\t3662.250\t<run> & hide (1.00)\n",
+}
+
+
+@pytest.mark.parametrize(("suffix", "expected"), TRACKS.items())
+def test_tracks_are_in_order_of_time_with_one_line_an_interval(tmp_path, suffix, expected):
+    labels = ["<run> &\n\thide", "jump"]
+    path = tmp_path / f"video{suffix}"
+    write_track(path, make_intervals([3661.0, 1.5], [3662.25, 4.0], labels, [1.0, 0.25]))
+    assert path.read_text() == expected
+
+
+def test_tracks_without_scores_show_none_and_nothing_begins_before_the_video(tmp_path):
+    path = tmp_path / "video.txt"
+    write_track(path, make_intervals([-0.3], [1.0], "jump"))
+    assert path.read_text() == "0.000000\t1.000000\tjump\n"
+
+
+def test_a_track_of_nothing(tmp_path):
+    path = tmp_path / "video.srt"
+    write_track(path, make_intervals([], [], np.array([], dtype=str)))
+    assert path.read_text().strip() == ""
+
+
+@pytest.mark.parametrize("write", [write_intervals, write_track])
+def test_other_endings_are_refused(tmp_path, write):
+    with pytest.raises(ValueError, match=r"file.xyz must end in .*, which says"):
+        write(tmp_path / "file.xyz", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what is refused ---
+
+ONE = {"segment": [1, 2], "label": "jump"}
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("{", "file.json is no JSON file"),
+        ("[" * 100_000, "file.json is no JSON file"),
+        ([], "holds neither annotations"),
+        ({"database": []}, "holds neither annotations"),
+        ({"database": {"a": []}}, "holds neither annotations"),
+        ({"results": {"a": {}}}, "holds neither annotations"),
+        ({"database": {"a": {"annotations": 3}}}, "'a' has no list of intervals"),
+        ({"database": {"a": {"annotations": [ONE, 3]}}}, "'a', interval 1, is 3; it must have"),
+        ({"results": {"a": [ONE]}}, '"label": text, "score": number'),
+    ],
+)
+def test_json_of_another_form(tmp_path, content, match):
+    with pytest.raises(ValueError, match=match):
+        read_intervals(as_json(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segment": [1, 2, 3]},
+        {"segment": [1, "2"]},
+        {"segment": [1, float("nan")]},
+        {"segment": [1, 10**400]},
+        {"segment": None},
+        {"label": None},
+        {"label": True},
+    ],
+)
+def test_intervals_of_another_form(tmp_path, change):
+    content = {"database": {"a": {"annotations": [ONE | change]}}}
+    with pytest.raises(ValueError, match=r"'a', interval 0, is .*; it must have \"segment\""):
+        read_intervals(as_json(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "has the columns none; it lacks video, start, end, label"),
+        ("video,start,label\n", "lacks end"),
+        ("video,start,end,label\na,1,2\n", "line 2: a row must have 4 values"),
+        ("video,start,end,label\na,1,2,jump,3\n", "line 2: a row must have 4 values"),
+        ("video,start,end,label\na,1,two,jump\n", "line 2: start '1', end 'two'; these must be"),
+        ("video,start,end,label\na,1,inf,jump\n", "these must be finite numbers"),
+        ('video,start,end,label\n"a,1,2,jump\n', "is no CSV file in UTF-8"),
+    ],
+)
+def test_csv_of_another_form(tmp_path, text, match):
+    with pytest.raises(ValueError, match=match):
+        read_intervals(as_csv(tmp_path, text))
+
+
+def test_csv_of_another_encoding(tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_bytes("video,label\na,käse\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="is no CSV file in UTF-8"):
+        read_labels(path)
+
+
+def test_csv_knows_no_subsets(tmp_path):
+    with pytest.raises(ValueError, match="knows no subsets"):
+        read_intervals(as_csv(tmp_path, "video,start,end,label\n"), subset="test")
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(FileNotFoundError):
+        read_intervals(Path("nowhere.json"))
