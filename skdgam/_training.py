@@ -250,6 +250,10 @@ class Training:
         return kept.to(self.dtype).mul_(1 / (1 - dropout))
 
 
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted after some epochs; the argument is the history of these."""
+
+
 class EarlyStopping:
     """Watch held-out videos, and keep the training as it was when it knew them best.
 
@@ -333,12 +337,48 @@ def train(
     ------
     FloatingPointError
         If the training of every model has diverged; of some, ``training.finite`` tells.
+    Interrupted
+        By the keyboard, after the first epoch; what is trained can be used.
     """
     history: dict[str, list[np.ndarray]] = {name: [] for name in HISTORY}
-    absent = np.full(len(training.networks), np.nan)
     if early_stopping is not None and training.epoch:
         early_stopping.watch(training)  # what is resumed may stay the best
     features = place(videos, training.device, training.dtype)
+    first = training.epoch
+    interrupted = False
+    try:
+        _run_epochs(training, features, is_labelled, history, after_epoch, early_stopping)
+    except KeyboardInterrupt:
+        n_epochs = len(history[HISTORY[-1]])
+        if not n_epochs:
+            raise
+        history = {name: values[:n_epochs] for name, values in history.items()}
+        training.epoch, interrupted = first + n_epochs, True
+    if early_stopping is not None:
+        early_stopping.restore(training)
+    # The losses of the last step were computed before it.
+    training.finite &= [
+        all(bool(parameter.isfinite().all()) for parameter in network.parameters())
+        for network in training.networks
+    ]
+    if not training.finite.any():
+        raise FloatingPointError(diverged(f" in epoch {training.epoch - 1} in its last step"))
+    means_of_epochs = {name: np.array(values) for name, values in history.items()}
+    if interrupted:
+        raise Interrupted(means_of_epochs)
+    return means_of_epochs
+
+
+def _run_epochs(
+    training: Training,
+    features: HostFeatures | DeviceFeatures,
+    is_labelled: np.ndarray,
+    history: dict[str, list[np.ndarray]],
+    after_epoch: Callable[[int, dict[str, float], bool], bool] | None,
+    early_stopping: EarlyStopping | None,
+) -> None:
+    """Train epoch by epoch, and add the means of each to the history."""
+    absent = np.full(len(training.networks), np.nan)
     for epoch in range(training.schedule.max_epochs):
         means = training.run_epoch(features, is_labelled)
         of_first = {name: float(values[0]) for name, values in means.items()}
@@ -353,16 +393,6 @@ def train(
         last = last or (early_stopping is not None and early_stopping.is_over())
         if (after_epoch is not None and after_epoch(epoch, of_first, last)) or last:
             break
-    if early_stopping is not None:
-        early_stopping.restore(training)
-    # The losses of the last step were computed before it.
-    training.finite &= [
-        all(bool(parameter.isfinite().all()) for parameter in network.parameters())
-        for network in training.networks
-    ]
-    if not training.finite.any():
-        raise FloatingPointError(diverged(f" in epoch {training.epoch - 1} in its last step"))
-    return {name: np.array(values) for name, values in history.items()}
 
 
 def diverged(how: str) -> str:

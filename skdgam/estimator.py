@@ -1,5 +1,6 @@
 """DGAMLocalizer: the method as one scikit-learn estimator."""
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -15,7 +16,7 @@ from skdgam._callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
 from skdgam._features import check_features
 from skdgam._fitted import FittedMixin
 from skdgam._stages import Objective
-from skdgam._training import EarlyStopping, Schedule, Training, train
+from skdgam._training import EarlyStopping, Interrupted, Schedule, Training, train
 from skdgam._validation import check_classes, check_weak_labels
 from skdgam.networks import DGAM
 from skdgam.sampling import balanced_parts
@@ -319,6 +320,9 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             stays as it was.
         FloatingPointError
             If the training diverges.
+        KeyboardInterrupt
+            If it is interrupted. After the first epoch, the estimator is fitted nevertheless, and
+            warns so.
         """
         resumes = self.warm_start and hasattr(self, "weights_")
         report = partial(AfterEpoch, self, X, y)
@@ -391,7 +395,11 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             )
             videos, is_labelled = videos.part(~held_out), is_labelled[~held_out]
         report = report and report(fitted)
-        history = train(training, videos, is_labelled, report, early_stopping)
+        interrupted = False
+        try:
+            history = train(training, videos, is_labelled, report, early_stopping)
+        except Interrupted as interruption:
+            (history,), interrupted = interruption.args, True
         history = {name: values[:, 0] for name, values in history.items()}
         if resumes:
             before = getattr(self, "history_", {})
@@ -400,6 +408,14 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         vars(self).update(
             fitted(), history_=history, n_epochs_=training.epoch, training_state_=state
         )
+        if interrupted:
+            warnings.warn(
+                f"Training was interrupted after epoch {training.epoch}. The localizer is fitted, "
+                "and with warm_start=True, fit goes on from there.",
+                UserWarning,
+                stacklevel=4,
+            )
+            raise KeyboardInterrupt
         return self
 
     def _start(self, n_features, n_classes, objectives, schedule):

@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skdgam import DGAMLocalizer, _inference, load, presets
+from skdgam._training import Training
 from skdgam.datasets import make_untrimmed
 from skdgam.metrics import mean_average_precision
 
@@ -455,6 +456,44 @@ def test_warm_start_goes_on_as_if_training_had_never_stopped(data, refresh_every
     assert parts.n_epochs_ == 5
     for name, values in whole.history_.items():
         np.testing.assert_array_equal(parts.history_[name], values)
+
+
+def interrupt_epoch(monkeypatch, interrupted):
+    """Press Ctrl-C in the middle of an epoch, counted from 0."""
+    run_pass = Training._pass
+
+    def in_the_middle(self, part, *arguments):
+        terms = run_pass(self, part, *arguments)
+        if self.epoch == interrupted:
+            raise KeyboardInterrupt
+        return terms
+
+    monkeypatch.setattr(Training, "_pass", in_the_middle)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_interrupted_fit_leaves_what_it_has(data, monkeypatch, early_stopping):
+    model = quick(max_epochs=9, early_stopping=early_stopping)
+    interrupt_epoch(monkeypatch, 3)
+    with (
+        pytest.warns(UserWarning, match="interrupted after epoch 3. The localizer is fitted"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        model.fit(*data)
+    assert model.n_epochs_ == 3
+    assert {len(values) for values in model.history_.values()} == {3}
+    assert len(model.predict(data[0])) == len(data[0])
+    monkeypatch.undo()
+    assert model.set_params(warm_start=True, max_epochs=1).fit(*data).n_epochs_ == 4
+
+
+def test_a_fit_that_is_interrupted_at_once_changes_nothing(data, monkeypatch):
+    model = quick().fit(*data)
+    before = vars(model).copy()
+    interrupt_epoch(monkeypatch, 0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data)
+    assert vars(model) == before
 
 
 def test_without_warm_start_a_second_fit_starts_anew(data, fitted):
