@@ -43,6 +43,33 @@ def test_hdf5_files_and_folders_hold_the_same(folders):
         np.testing.assert_array_equal(ours, theirs, strict=True)
 
 
+def as_npz(folder):
+    """The same stream as one .npz file."""
+    videos = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    np.savez(folder.with_suffix(".npz"), **videos)
+    return folder.with_suffix(".npz")
+
+
+def test_npz_files_and_folders_hold_the_same(folders):
+    X, archived = FeatureFolder(folders), FeatureFolder([as_npz(folder) for folder in folders])
+    assert archived.names.tolist() == X.names.tolist()
+    for ours, theirs in zip(pickle.loads(pickle.dumps(archived)), X, strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+@pytest.mark.parametrize("content", [b"text", b"PK\x03\x04 no archive"])
+def test_a_damaged_npz_file(tmp_path, content):
+    (tmp_path / "rgb.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"rgb.npz (is no .npz file|cannot be read)"):
+        FeatureFolder(tmp_path / "rgb.npz")
+
+
+def test_an_npz_file_of_objects_is_not_unpickled(tmp_path):
+    np.savez(tmp_path / "rgb.npz", jump=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="rgb.npz/jump cannot be read as an array"):
+        FeatureFolder(tmp_path / "rgb.npz")[0]
+
+
 def test_hdf5_files_pickle_by_their_path(folders):
     X = FeatureFolder(as_hdf5(folders[0]))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(X[[3, 1]]))[1], X[1])
@@ -178,7 +205,7 @@ def test_streams_without_features(tmp_path):
     with pytest.raises(FileNotFoundError, match="has no .npy file"):
         FeatureFolder(tmp_path)
     (tmp_path / "none").mkdir()
-    with pytest.raises(FileNotFoundError, match="none.h5 has no dataset"):
+    with pytest.raises(FileNotFoundError, match="none.h5 has no array"):
         FeatureFolder(as_hdf5(tmp_path / "none"))
 
 

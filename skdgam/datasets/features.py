@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["FeatureFolder"]
 
-HDF5 = (".h5", ".hdf5")
+ARCHIVES = (".h5", ".hdf5", ".npz")
 
 
 class FeatureFolder:
@@ -26,12 +26,12 @@ class FeatureFolder:
     Parameters
     ----------
     streams : path or sequence of paths
-        For each stream a folder with a .npy file a video, or an HDF5 file (.h5, .hdf5) with a
-        dataset a video. Video i is what the streams hold under its name, side by side in the
-        columns in this order.
+        For each stream a folder with a .npy file a video, an HDF5 file (.h5, .hdf5) with a dataset
+        a video, or an .npz file with an array a video. Video i is what the streams hold under its
+        name, side by side in the columns in this order.
     names : sequence of str of shape (n,), optional
-        Names of the files, without ``.npy``, or of the datasets. By default all in the first
-        stream, in the order of text: "10" comes before "2".
+        Names of the files, without ``.npy``, of the datasets or of the arrays. By default all in
+        the first stream, in the order of text: "10" comes before "2".
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class FeatureFolder:
     Raises
     ------
     NotADirectoryError
-        If a path is neither a folder nor an HDF5 file.
+        If a path is none of these.
     FileNotFoundError
         If a stream lacks a video, or no names are given and the first stream has none.
     ImportError
@@ -157,15 +157,15 @@ def _names_in(stream: Path) -> set[str]:
     """Names of all videos of a stream."""
     if stream.is_dir():
         names = {path.stem for path in stream.glob("[!.]*.npy")}  # none that a system hides
-    elif stream.is_file() and stream.suffix in HDF5:
-        names = set(_read_hdf5(stream, set))
+    elif stream.is_file() and stream.suffix in ARCHIVES:
+        names = set(_read_archive(stream, set))
     else:
         raise NotADirectoryError(
             f"{stream} is no folder; each stream needs one, with a .npy file a video, or an HDF5 "
-            "file (.h5, .hdf5) with a dataset a video."
+            "file (.h5, .hdf5) or an .npz file with an array a video."
         )
     if not names:
-        what = "dataset" if stream.is_file() else ".npy file"
+        what = "array" if stream.is_file() else ".npy file"
         raise FileNotFoundError(f"{stream} has no {what}; expected one for each video.")
     return names
 
@@ -174,7 +174,7 @@ def _array(stream: Path, name: str) -> np.ndarray:
     """Read what a stream has under a name; .npy files are memory-mapped."""
     try:
         if stream.is_file():
-            return _read_hdf5(stream, lambda file: file[name][()])
+            return _read_archive(stream, lambda file: file[name][()])
         array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
     except (ValueError, TypeError, EOFError, KeyError, AttributeError, BadZipFile) as error:
@@ -187,14 +187,19 @@ def _where(stream: Path, name: str) -> str:
     return f"{stream}/{name}" if stream.is_file() else str(stream / f"{name}.npy")
 
 
-def _read_hdf5(path: Path, read: Callable[[Any], Any]) -> Any:
-    """Return read(file) of an HDF5 file."""
+def _read_archive(path: Path, read: Callable[[Any], Any]) -> Any:
+    """Return read(file) of an HDF5 or .npz file."""
+    kind = "HDF5"
     try:
-        import h5py
-    except ImportError as error:
-        raise ImportError('HDF5 files need h5py: pip install "skdgam[h5]".') from error
-    try:
+        if path.suffix == ".npz":
+            kind = ".npz"
+            with open(path, "rb") as opened, ZipFile(opened), np.load(path) as file:
+                return read(file)
+        try:
+            import h5py
+        except ImportError as error:
+            raise ImportError('HDF5 files need h5py: pip install "skdgam[h5]".') from error
         with h5py.File(path, "r") as file:
             return read(file)
-    except OSError as error:  # names neither the file nor what is wrong with it for a reader
-        raise ValueError(f"{path} is no HDF5 file, or is damaged: {error}") from error
+    except (OSError, BadZipFile) as error:  # name neither the file nor what is wrong with it
+        raise ValueError(f"{path} is no {kind} file, or is damaged: {error}") from error
