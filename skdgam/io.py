@@ -42,7 +42,7 @@ def write_model(
     OSError
         If `path` cannot be written.
     """
-    safetensors = _import_safetensors()
+    safetensors = import_safetensors()
     text = json.dumps({"version": VERSION} | description, default=lambda value: value.tolist())
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     content = safetensors.numpy.save(tensors, metadata={KEY: text})
@@ -76,7 +76,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     ValueError
         If it is no model file, is damaged, or was written by a newer skdgam.
     """
-    safetensors = _import_safetensors()
+    safetensors = import_safetensors()
     with open(path, "rb"):  # that it is missing, or a folder, is said by the usual errors
         pass
     try:
@@ -165,7 +165,7 @@ def read_released(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     return weights
 
 
-def _import_safetensors() -> ModuleType:
+def import_safetensors() -> ModuleType:
     try:
         import safetensors
         import safetensors.numpy

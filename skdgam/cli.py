@@ -1,0 +1,399 @@
+"""The command line: fit, predict, evaluate, plot and more, on files."""
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from skdgam import __version__
+
+__all__ = ["main"]
+
+PROTOCOLS = {
+    "thumos14": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+    "activitynet": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
+}
+DEMO_SETTINGS = "--set max_epochs=100 --set warmup_epochs=20 --set random_state=0"
+AT_ONCE = 16  # videos between two updates of the bar, and of what is kept if interrupted
+EXAMPLES = """examples:
+  skdgam demo                                          see it work, in half a minute
+  skdgam fit features labels.csv -o model.skdgam       a folder of .npy; rows video,label
+  skdgam predict model.skdgam new -o detections.json   a folder of .npy again
+  skdgam evaluate detections.json annotations.json     mAP, where intervals are known
+  skdgam plot model.skdgam new -o picture.png
+"""
+
+
+class Refused(Exception):
+    """What a user has to mend, said in one line."""
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        Arguments behind the name of the program; by default those that it was called with.
+
+    Returns
+    -------
+    status : int
+        0 if all went well, 1 after an error, 130 when interrupted. Arguments that are no command
+        exit with 2.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = _show_warning
+            arguments.run(arguments)
+    except KeyboardInterrupt as interruption:
+        print(f"skdgam: interrupted{_because(interruption)}", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if arguments.debug:
+            raise
+        print(f"skdgam: error: {_message(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="skdgam",
+        description="Find when actions happen, from features of recordings and their labels.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"skdgam {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(run, help, **options):
+        name = run.__name__.strip("_")
+        added = commands.add_parser(name, help=help, description=run.__doc__, **options)
+        added.set_defaults(run=run)
+        added.add_argument("--debug", action="store_true", help="show where an error comes from")
+        return added
+
+    def writes(added, what):
+        added.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help=what)
+        added.add_argument("--force", action="store_true", help="replace what is there")
+
+    def takes_features(added):
+        added.add_argument(
+            "features",
+            nargs="+",
+            type=Path,
+            metavar="FEATURES",
+            help="folder of .npy, .npz or .h5 file; several are streams, a localizer each",
+        )
+
+    fit = command(_fit, "train a localizer on labels of whole recordings")
+    takes_features(fit)
+    fit.add_argument(
+        "labels",
+        type=Path,
+        metavar="LABELS",
+        help="CSV with columns video,label (a row for each label), or ActivityNet's JSON",
+    )
+    writes(fit, "the model, such as model.skdgam")
+    fit.add_argument("--preset", help="start from skdgam.presets, such as SENSORS")
+    fit.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any parameter of DGAMLocalizer, such as --set max_epochs=100",
+    )
+
+    predict = command(_predict, "find actions in recordings")
+    predict.add_argument("model", type=Path, metavar="MODEL")
+    takes_features(predict)
+    writes(predict, "detections: .json (ActivityNet's) or .csv")
+
+    evaluate = command(_evaluate, "compare detections with annotated intervals: mAP")
+    evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
+    evaluate.add_argument("annotations", type=Path, metavar="ANNOTATIONS", help=".json or .csv")
+    evaluate.add_argument("--protocol", choices=PROTOCOLS, default="thumos14")
+    evaluate.add_argument("--subset", help="of the annotations in JSON, such as validation")
+    evaluate.add_argument("--classes", action="store_true", help="a row for each class, too")
+    evaluate.add_argument("--errors", action="store_true", help="what each kind of error costs")
+
+    export = command(_export, "write detections as subtitles or label tracks, a file a recording")
+    export.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
+    export.add_argument("--format", choices=["srt", "vtt", "txt", "tsv"], default="srt")
+    writes(export, "the folder")
+
+    plot = command(_plot, "draw what a localizer finds")
+    plot.add_argument("model", type=Path, metavar="MODEL")
+    takes_features(plot)
+    writes(plot, "a picture: .png, .svg, .pdf")
+    plot.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
+    plot.add_argument("--video", action="append", metavar="NAME", help="by default the first three")
+
+    info = command(_info, "say what a model is")
+    info.add_argument("model", type=Path, metavar="MODEL")
+
+    demo = command(_demo, "make videos, train, predict, evaluate and draw, in half a minute")
+    demo.add_argument("-o", "--output", type=Path, default=Path("skdgam-demo"), metavar="FOLDER")
+    demo.add_argument("--force", action="store_true", help="replace what is there")
+    return parser
+
+
+def _fit(arguments):
+    """Train a localizer on labels of whole recordings."""
+    from skdgam import DGAMLocalizer, MultiStreamLocalizer, presets
+    from skdgam.formats import read_labels
+    from skdgam.io import import_safetensors
+
+    _check_output(arguments)
+    import_safetensors()  # its absence is better known before all the work
+    labels = read_labels(arguments.labels)
+    X = _features(arguments.features)
+    missing = sorted(set(labels) - set(X.names.tolist()))
+    if missing:
+        raise Refused(
+            f"{arguments.labels} has labels of {missing[0]!r} ({len(missing)} such videos), of "
+            f"which {arguments.features[0]} has no features; names must be those of the files, "
+            "without their ending."
+        )
+    if len(labels) < len(X):
+        n_left = len(X) - len(labels)
+        print(f"Left out: {n_left} of {len(X)} videos, which {arguments.labels} has no row of.")
+    X = X[np.isin(X.names, list(labels))]
+    if arguments.preset is not None and arguments.preset not in presets.__all__:
+        raise Refused(f"--preset is {arguments.preset!r}; there are {', '.join(presets.__all__)}.")
+    params = dict(getattr(presets, arguments.preset)) if arguments.preset else {}
+    model = DGAMLocalizer(**params).set_params(**dict(map(_parameter, arguments.set)))
+    if len(arguments.features) > 1:
+        names = [path.stem for path in arguments.features]
+        model = MultiStreamLocalizer(
+            [(name, model, columns) for name, columns in zip(names, X.columns(), strict=True)]
+        )
+    y = [labels[name] for name in X.names.tolist()]
+    n_classes = len(set().union(*y))
+    print(f"Training on {len(X)} videos of {n_classes} classes.")
+    try:
+        _with_progress(model).fit(X, y)
+    except KeyboardInterrupt as interruption:
+        if not hasattr(model, "weights_"):
+            raise
+        model.save(arguments.output)
+        reason = f"{arguments.output} is the model after {model.n_epochs_} epochs"
+        raise KeyboardInterrupt(reason) from interruption
+    model.save(arguments.output)
+    print(f"Saved {arguments.output}.")
+
+
+def _predict(arguments):
+    """Find actions in recordings."""
+    from skdgam import load
+    from skdgam.formats import write_intervals
+
+    _check_output(arguments, (".json", ".csv"))
+    model, X = load(arguments.model), _features(arguments.features)
+    found = {}
+    try:
+        for first in _track(range(0, len(X), AT_ONCE)):
+            part = X[first : first + AT_ONCE]
+            found |= zip(part.names.tolist(), model.predict(part), strict=True)
+    except KeyboardInterrupt as interruption:
+        write_intervals(arguments.output, found)
+        reason = f"{arguments.output} has the detections of {len(found)} of {len(X)} videos"
+        raise KeyboardInterrupt(reason) from interruption
+    write_intervals(arguments.output, found)
+    n_found = sum(map(len, found.values()))
+    print(f"{n_found} detections in {len(found)} videos: {arguments.output}")
+
+
+def _evaluate(arguments):
+    """Compare detections with annotated intervals.
+
+    Average precision as the ActivityNet evaluation computes it, in percent. Detections in
+    videos without annotations are left out.
+    """
+    from skdgam.formats import read_intervals
+    from skdgam.metrics import average_precision, error_analysis
+
+    truth = read_intervals(arguments.annotations, arguments.subset)
+    detections = read_intervals(arguments.detections)
+    first = next(iter(detections.values()), None)
+    if first is None or "score" not in first.dtype.names:
+        raise Refused(f"{arguments.detections} has no detections with scores.")
+    unknown = set(detections) - set(truth)
+    if unknown == set(detections):
+        raise Refused(f"No video of {arguments.detections} is in {arguments.annotations}.")
+    if unknown:
+        print(f"Left out: {len(unknown)} of {len(detections)} videos, without annotations.")
+    y_true = list(truth.values())
+    y_pred = [detections.get(name, first[:0]) for name in truth]
+    thresholds = PROTOCOLS[arguments.protocol]
+    ap = 100 * average_precision(y_true, y_pred, thresholds)
+    rows = {"mAP": ap.mean(axis=0)}
+    if arguments.classes:
+        rows = dict(zip(np.unique(np.concatenate(y_true)["label"]), ap, strict=True)) | rows
+    width = max(map(len, [*rows, "tIoU"]))
+    print("tIoU".ljust(width), *(f"{t:6.2f}" for t in thresholds), "  mean")
+    for name, values in rows.items():
+        print(name.ljust(width), *(f"{value:6.1f}" for value in [*values, values.mean()]))
+    if arguments.errors:
+        analysis = error_analysis(y_true, y_pred)
+        print("\nmAP at tIoU 0.5 that each kind of error costs, and how many there are:")
+        for kind, cost in analysis.cost.items():
+            print(f"  {kind:<10} {100 * cost:5.1f} {analysis.count[kind]:7d}")
+
+
+def _export(arguments):
+    """Write detections as subtitles (srt, vtt), or label tracks of Audacity (txt) or ELAN (tsv)."""
+    from skdgam.formats import read_intervals, write_track
+
+    found = read_intervals(arguments.detections)
+    paths = {name: arguments.output / f"{name}.{arguments.format}" for name in found}
+    for name, path in paths.items():
+        if path.resolve().parent != arguments.output.resolve():
+            raise Refused(f"A video has the name {name!r}, which is none for a file.")
+        if path.exists() and not arguments.force:
+            raise Refused(f"{path} is there already; --force replaces it.")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, intervals in found.items():
+        write_track(paths[name], intervals)
+    print(f"{len(found)} files in {arguments.output}")
+
+
+def _plot(arguments):
+    """Draw what a localizer finds in some recordings, and its attention."""
+    from skdgam import load
+    from skdgam.formats import read_intervals
+    from skdgam.plotting import LocalizationDisplay
+
+    _check_output(arguments)
+    model, X = load(arguments.model), _features(arguments.features)
+    names = X.names.tolist()
+    unknown = sorted(set(arguments.video or []) - set(names))
+    if unknown:
+        raise Refused(f"There is no video {unknown[0]!r}; there are {', '.join(names[:5])}, …")
+    X = X[[names.index(name) for name in arguments.video or names[:3]]]
+    y = None
+    if arguments.annotations:
+        truth = read_intervals(arguments.annotations)
+        y = [truth.get(name, []) for name in X.names.tolist()]
+    import matplotlib as mpl
+
+    with mpl.rc_context({"backend": "agg"}):
+        display = LocalizationDisplay.from_estimator(model, X, y, names=X.names.tolist())
+        display.figure_.savefig(arguments.output, dpi=150)
+    print(f"Drew {', '.join(X.names.tolist())}: {arguments.output}")
+
+
+def _info(arguments):
+    """Say what a model is: its classes and the parameters that are not at their defaults."""
+    from skdgam import DGAMLocalizer, load
+
+    model = load(arguments.model)
+    print(f"{type(model).__name__} of {model.n_features_in_} features")
+    print(f"{len(model.classes_)} classes: {', '.join(map(str, model.classes_.tolist()))}")
+    default = DGAMLocalizer().get_params()
+    for name, stream in getattr(model, "localizers_", {"": model}).items():
+        title = f"stream {name}, " if name else ""
+        print(f"{title}{getattr(stream, 'n_epochs_', 0)} epochs")
+        for parameter, value in stream.get_params().items():
+            if value != default[parameter]:
+                print(f"  {parameter} = {value!r}")
+
+
+def _demo(arguments):
+    """Make videos with actions and their context, and go through all commands with them."""
+    from skdgam.datasets import make_untrimmed
+    from skdgam.formats import write_intervals
+
+    folder = arguments.output
+    if folder.exists() and not arguments.force:
+        raise Refused(f"{folder} is there already; --force replaces what the demo writes.")
+    X, y = make_untrimmed(n_videos=120, n_classes=4, random_state=0)
+    names = [f"video_{i:03d}" for i in range(len(X))]
+    for part, videos in {"train": slice(0, 80), "test": slice(80, 120)}.items():
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        for name, x in zip(names[videos], X[videos], strict=True):
+            np.save(folder / part / f"{name}.npy", x)
+    rows = [(n, label) for n, video in zip(names, y, strict=True) for label in set(video["label"])]
+    rows = [f"{name},{label}\n" for name, label in sorted(rows) if name < names[80]]
+    (folder / "labels.csv").write_text("video,label\n" + "".join(rows), encoding="utf-8")
+    write_intervals(folder / "annotations.json", dict(zip(names[80:], y[80:], strict=True)))
+    print(f"Made {len(X)} videos, and said of 80 of them which actions they show, not when.")
+    for line in (
+        f"fit {folder}/train {folder}/labels.csv -o {folder}/model.skdgam --force {DEMO_SETTINGS}",
+        f"predict {folder}/model.skdgam {folder}/test -o {folder}/detections.json --force",
+        f"evaluate {folder}/detections.json {folder}/annotations.json",
+        f"plot {folder}/model.skdgam {folder}/test --annotations {folder}/annotations.json"
+        f" -o {folder}/picture.png --force",
+    ):
+        print(f"\n$ skdgam {line}")
+        step = _parser().parse_args(line.split())
+        step.run(step)
+
+
+def _check_output(arguments, endings=None):
+    """Refuse an output that could not be written, before any work is done for it."""
+    path = arguments.output
+    if endings and path.suffix.lower() not in endings:
+        raise Refused(f"{path} must end in {' or '.join(endings)}.")
+    if path.is_dir():
+        raise Refused(f"{path} is a folder; name a file.")
+    if path.exists() and not arguments.force:
+        raise Refused(f"{path} is there already; --force replaces it.")
+    if not path.parent.is_dir():
+        raise Refused(f"{path} has no folder to be in: {path.parent} does not exist.")
+
+
+def _features(paths):
+    from skdgam.datasets import FeatureFolder
+
+    return FeatureFolder(paths)
+
+
+def _parameter(text):
+    """Read NAME=VALUE, where the value is JSON or else text."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise Refused(f"--set {text} must be NAME=VALUE, such as max_epochs=100.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _with_progress(model):
+    """Let fit show how far it is."""
+    try:
+        from sklearn.callback import ProgressBar
+
+        return model.set_callbacks(ProgressBar())
+    except ImportError:  # scikit-learn before 1.9, or no rich
+        return model
+
+
+def _track(steps):
+    """Show how far a loop is."""
+    try:
+        from rich.progress import track
+    except ImportError:
+        return steps
+    return track(steps, "videos")
+
+
+def _message(error):
+    """One line of what is wrong."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _because(interruption):
+    return f"; {interruption}" if interruption.args else ""
+
+
+def _show_warning(message, *_, **__):
+    print(f"skdgam: warning: {' '.join(str(message).split())}", file=sys.stderr)

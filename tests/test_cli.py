@@ -1,0 +1,328 @@
+"""The command line as people use it: files in, files out, one line when something is wrong."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, load
+from skdgam._training import Training
+from skdgam.cli import main
+from skdgam.datasets import make_untrimmed
+from skdgam.formats import read_intervals, write_intervals
+
+QUICK = ["--set", "max_epochs=3", "--set", "latent_dim=4", "--set", "random_state=0"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with features of two streams, labels, annotations, a model and its detections."""
+    folder = tmp_path_factory.mktemp("made")
+    X, y = make_untrimmed(n_videos=12, n_classes=2, n_features=(6, 4), random_state=0)
+    names = [f"video {i}" for i in range(12)]
+    for stream, columns in {"rgb": slice(0, 6), "flow": slice(6, 10)}.items():
+        (folder / stream).mkdir()
+        for name, x in zip(names, X, strict=True):
+            np.save(folder / stream / f"{name}.npy", x[:, columns])
+    rows = [(name, label) for name, v in zip(names, y, strict=True) for label in set(v["label"])]
+    text = "video,label\n" + "".join(f"{name},{label}\n" for name, label in rows)
+    (folder / "labels.csv").write_text(text)
+    write_intervals(folder / "annotations.json", dict(zip(names, y, strict=True)))
+    fit = ["fit", folder / "rgb", folder / "labels.csv", "-o", folder / "model.skdgam"]
+    assert run(*fit, *QUICK) == 0
+    predict = ["predict", folder / "model.skdgam", folder / "rgb"]
+    assert run(*predict, "-o", folder / "detections.json") == 0
+    return folder
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+# --- what the commands do ---
+
+
+def test_fit_trains_as_the_estimator_does(made):
+    model = load(made / "model.skdgam")
+    X = [np.load(made / "rgb" / f"video {i}.npy") for i in range(12)]
+    y = list(read_intervals(made / "annotations.json").values())
+    order = sorted(range(12), key=lambda i: f"video {i}")  # as the folder has them
+    again = DGAMLocalizer(max_epochs=3, latent_dim=4, random_state=0)
+    again.fit([X[i] for i in order], [y[i] for i in order])
+    for name, weight in again.weights_.items():
+        np.testing.assert_array_equal(weight, model.weights_[name])
+
+
+def test_predict_finds_what_the_estimator_finds(made, tmp_path):
+    model = load(made / "model.skdgam")
+    found = read_intervals(made / "detections.json")
+    assert len(found) == 12
+    expected = model.predict([np.load(made / "rgb" / "video 3.npy")])[0]
+    np.testing.assert_allclose(found["video 3"]["start"], expected["start"], rtol=1e-6)
+    assert run("predict", made / "model.skdgam", made / "rgb", "-o", tmp_path / "found.csv") == 0
+    assert read_intervals(tmp_path / "found.csv")["video 3"].tolist() == found["video 3"].tolist()
+
+
+def test_annotations_serve_as_labels(made, tmp_path):
+    fit = ["fit", made / "rgb", made / "annotations.json", "-o", tmp_path / "model.skdgam"]
+    assert run(*fit, *QUICK) == 0
+    one, other = load(made / "model.skdgam"), load(tmp_path / "model.skdgam")
+    np.testing.assert_array_equal(
+        one.weights_["classifier.bias"], other.weights_["classifier.bias"]
+    )
+
+
+def test_several_features_are_streams(made, tmp_path, capsys):
+    streams, path = [made / "rgb", made / "flow"], tmp_path / "model.skdgam"
+    assert run("fit", *streams, made / "labels.csv", "-o", path, *QUICK) == 0
+    assert isinstance(load(path), MultiStreamLocalizer)
+    assert run("predict", path, *streams, "-o", tmp_path / "found.json") == 0
+    capsys.readouterr()
+    assert run("info", path) == 0
+    told = capsys.readouterr().out
+    assert "MultiStreamLocalizer of 10 features" in told
+    assert "stream flow, 3 epochs" in told
+
+
+def test_a_preset_and_what_changes_it(made, tmp_path, capsys):
+    path = tmp_path / "model.skdgam"
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", path, "--preset", "SENSORS", *QUICK]
+    assert run(*fit, "--set", "temporal_context=1", "--set", "proposal_threshold=[0.3, 0.5]") == 0
+    capsys.readouterr()
+    assert run("info", path) == 0
+    told = capsys.readouterr().out
+    assert "2 classes: action 0, action 1" in told
+    for line in (
+        "  temporal_context = 1\n",
+        "  classification = 'sigmoid'\n",
+        "  proposal_threshold = [0.3, 0.5]\n",
+        "  max_epochs = 3\n",
+    ):
+        assert line in told
+
+
+def test_videos_without_a_row_are_left_out(made, tmp_path, capsys):
+    lines = (made / "labels.csv").read_text().splitlines()
+    labels = tmp_path / "labels.csv"
+    kept = [line for line in lines if not line.startswith(("video 3,", "video 4,"))]
+    labels.write_text("\n".join([*kept, "video 4,"]) + "\n")  # 4 shows nothing
+    assert run("fit", made / "rgb", labels, "-o", tmp_path / "model.skdgam", *QUICK) == 0
+    told = capsys.readouterr().out
+    assert "Left out: 1 of 12 videos, which" in told
+    assert "Training on 11 videos of 2 classes." in told
+
+
+DETECTIONS = {
+    "a": [{"segment": [0, 4], "label": "jump", "score": 0.9}],
+    "x": [{"segment": [0, 4], "label": "jump", "score": 0.9}],
+}
+TRUTH = {
+    "a": {"subset": "test", "annotations": [{"segment": [0, 5], "label": "jump"}]},
+    "b": {"subset": "test", "annotations": [{"segment": [0, 5], "label": "jump"}]},
+    "c": {"subset": "train", "annotations": [{"segment": [0, 5], "label": "run"}]},
+}
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+    (tmp_path / "found.json").write_text(json.dumps({"results": DETECTIONS}))
+    (tmp_path / "truth.json").write_text(json.dumps({"database": TRUTH}))
+    return [tmp_path / "found.json", tmp_path / "truth.json"]
+
+
+def test_evaluate_by_hand(by_hand, capsys):
+    # One of two jumps is found, at tIoU 0.8.
+    assert run("evaluate", *by_hand, "--subset", "test", "--classes", "--errors") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Left out: 1 of 2 videos, without annotations."
+    assert lines[1].split() == ["tIoU", *(f"{t / 10:.2f}" for t in range(1, 10)), "mean"]
+    assert lines[2].split() == ["jump", *["50.0"] * 8, "0.0", "44.4"]
+    assert lines[3].split() == ["mAP", *["50.0"] * 8, "0.0", "44.4"]
+    assert lines[-1].split() == ["missed", "50.0", "1"]
+
+
+def test_protocols_are_of_different_thresholds(by_hand, capsys):
+    assert run("evaluate", *by_hand, "--protocol", "activitynet") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].split() == ["mAP", *["25.0"] * 7, *["0.0"] * 3, "17.5"]
+
+
+def test_export_writes_a_track_a_video(by_hand, tmp_path):
+    assert run("export", by_hand[0], "-o", tmp_path / "tracks", "--format", "vtt") == 0
+    assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == ["a.vtt", "x.vtt"]
+    assert "jump (0.90)" in (tmp_path / "tracks" / "a.vtt").read_text()
+
+
+def test_plot_draws_the_videos_that_are_named(made, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "picture.svg"
+    plot = ["plot", made / "model.skdgam", made / "rgb", "-o", path]
+    videos = ["--video", "video 7", "--video", "video 2"]
+    assert run(*plot, "--annotations", made / "annotations.json", *videos) == 0
+    assert "Drew video 7, video 2" in capsys.readouterr().out
+    assert path.stat().st_size > 10_000
+
+
+def test_the_demo_leaves_everything_to_look_at(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("skdgam.cli.DEMO_SETTINGS", "--set max_epochs=2")
+    assert run("demo", "-o", tmp_path / "demo") == 0
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
+        *("annotations.json", "detections.json", "labels.csv"),
+        *("model.skdgam", "picture.png", "test", "train"),
+    ]
+    assert run("demo", "-o", tmp_path / "demo") == 1
+    assert run("demo", "-o", tmp_path / "demo", "--force") == 0
+
+
+def test_the_program_is_there(tmp_path):
+    command = [sys.executable, "-m", "skdgam", "evaluate", "none.json", "none.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == ("skdgam: error: [Errno 2] No such file or directory: 'none.json'\n")
+    assert done.stdout == ""
+
+
+# --- what is refused, in one line ---
+
+
+def refused(capsys, *arguments):
+    """The line that a refused command ends with."""
+    capsys.readouterr()
+    assert run(*arguments) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    return told.removeprefix("skdgam: error: ").rstrip()
+
+
+def test_nothing_is_replaced_without_force(made, by_hand, tmp_path, capsys):
+    before = (made / "model.skdgam").read_bytes()
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", made / "model.skdgam"]
+    message = refused(capsys, *fit)
+    assert message == f"{made / 'model.skdgam'} is there already; --force replaces it."
+    predict = ["predict", made / "model.skdgam", made / "rgb", "-o", made / "detections.json"]
+    assert "--force replaces it" in refused(capsys, *predict)
+    assert run(*predict, "--force") == 0
+    export = ["export", by_hand[0], "-o", tmp_path / "tracks"]
+    assert run(*export) == 0
+    assert "a.srt is there already" in refused(capsys, *export)
+    assert run(*export, "--force") == 0
+    assert (made / "model.skdgam").read_bytes() == before
+
+
+def test_what_cannot_be_written_is_known_before_the_work(made, tmp_path, capsys):
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o"]
+    assert "has no folder to be in" in refused(capsys, *fit, tmp_path / "no" / "model.skdgam")
+    assert "is a folder; name a file" in refused(capsys, *fit, tmp_path)
+    predict = ["predict", made / "model.skdgam", made / "rgb", "-o", tmp_path / "found.xml"]
+    assert "must end in .json or .csv" in refused(capsys, *predict)
+
+
+def test_labels_of_unknown_videos(made, tmp_path, capsys):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("video,label\nvideo 1,jump\nvideo 1.npy,jump\n")
+    message = refused(capsys, "fit", made / "rgb", labels, "-o", tmp_path / "model.skdgam")
+    assert "has labels of 'video 1.npy' (1 such videos), of which" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--set", "max_epochs"], "--set max_epochs must be NAME=VALUE"),
+        (["--set", "epochs=3"], "Invalid parameter 'epochs' for estimator DGAMLocalizer"),
+        (["--set", "max_epochs=0"], "The 'max_epochs' parameter of DGAMLocalizer must be an int"),
+        (["--preset", "sensors"], "--preset is 'sensors'; there are ACTIVITYNET12_FLOW, "),
+    ],
+)
+def test_parameters_that_are_none(made, tmp_path, capsys, options, match):
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", tmp_path / "model.skdgam"]
+    assert match in refused(capsys, *fit, *options)
+
+
+def test_features_that_are_none(made, tmp_path, capsys):
+    predict = ["predict", made / "model.skdgam"]
+    to = ["-o", tmp_path / "found.json"]
+    (tmp_path / "empty").mkdir()
+    assert "has no .npy file" in refused(capsys, *predict, tmp_path / "empty", *to)
+    assert "is no folder" in refused(capsys, *predict, tmp_path / "nowhere", *to)
+    assert "fitted with 6" in refused(capsys, *predict, made / "flow", *to)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "a.npy").write_bytes(b"text")
+    assert "a.npy cannot be read" in refused(capsys, *predict, tmp_path / "damaged", *to)
+
+
+def test_a_file_that_is_no_model(made, capsys):
+    assert "labels.csv is no model file of skdgam" in refused(capsys, "info", made / "labels.csv")
+
+
+def test_evaluation_of_what_does_not_belong_together(by_hand, tmp_path, capsys):
+    found, truth = by_hand
+    assert "has no detections with scores" in refused(capsys, "evaluate", truth, truth)
+    other = tmp_path / "other.csv"
+    other.write_text("video,start,end,label\nz,1,2,jump\n")
+    assert "No video of" in refused(capsys, "evaluate", found, other)
+
+
+def test_a_name_that_would_leave_the_folder(tmp_path, capsys):
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps({"results": {"../a": []}}))
+    message = refused(capsys, "export", found, "-o", tmp_path / "tracks")
+    assert message == "A video has the name '../a', which is none for a file."
+    assert not (tmp_path / "tracks").exists()
+
+
+def test_a_video_that_is_not_there(made, tmp_path, capsys):
+    plot = ["plot", made / "model.skdgam", made / "rgb", "-o", tmp_path / "picture.png"]
+    message = refused(capsys, *plot, "--video", "video 99")
+    assert message.startswith("There is no video 'video 99'; there are video 0, video 1, ")
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run("info", "--debug", tmp_path / "none.skdgam")
+
+
+def test_no_command_is_an_error_of_use(capsys):
+    with pytest.raises(SystemExit) as exit:
+        run()
+    assert exit.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+# --- interruption ---
+
+
+def test_an_interrupted_training_is_kept(made, tmp_path, capsys, monkeypatch):
+    run_epoch = Training.run_epoch
+
+    def interrupted(self, *arguments):
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        return run_epoch(self, *arguments)
+
+    monkeypatch.setattr(Training, "run_epoch", interrupted)
+    path = tmp_path / "model.skdgam"
+    assert run("fit", made / "rgb", made / "labels.csv", "-o", path, *QUICK) == 130
+    warning, told = capsys.readouterr().err.splitlines()
+    assert warning.startswith("skdgam: warning: Training was interrupted after epoch 2.")
+    assert told == f"skdgam: interrupted; {path} is the model after 2 epochs"
+    assert load(path).n_epochs_ == 2
+
+
+def test_an_interrupted_prediction_is_kept(made, tmp_path, capsys, monkeypatch):
+    predict = DGAMLocalizer.predict
+    monkeypatch.setattr("skdgam.cli.AT_ONCE", 5)
+
+    def interrupted(self, X):
+        if "video 9" in X.names:
+            raise KeyboardInterrupt
+        return predict(self, X)
+
+    monkeypatch.setattr(DGAMLocalizer, "predict", interrupted)
+    path = tmp_path / "found.json"
+    assert run("predict", made / "model.skdgam", made / "rgb", "-o", path) == 130
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == f"skdgam: interrupted; {path} has the detections of 10 of 12 videos"
+    assert len(read_intervals(path)) == 10
