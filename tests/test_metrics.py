@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdgam.intervals import make_intervals, tiou
-from skdgam.metrics import average_precision, error_analysis, mean_average_precision
+from skdgam.metrics import (
+    average_precision,
+    error_analysis,
+    mean_average_precision,
+    precision_at_recall,
+)
 
 
 def detections(*rows):
@@ -120,6 +125,34 @@ def test_thresholds_together_equal_thresholds_alone(evaluation):
     together = average_precision(y_true, y_pred, thresholds)
     alone = [average_precision(y_true, y_pred, t)[:, 0] for t in thresholds]
     np.testing.assert_allclose(together, np.transpose(alone), atol=1e-12)
+
+
+def test_precision_at_recall_by_hand():
+    # The worked example: recall 1/3 with precision 1, 2/3 with precision 2/3, and no more.
+    y_true = [[(0, 4, "jump"), (10, 14, "jump")], [(0, 4, "jump")]]
+    y_pred = [
+        detections((0, 4, "jump", 0.9), (20, 21, "jump", 0.8), (0, 4, "jump", 0.1)),
+        detections((0, 2, "jump", 0.7)),
+    ]
+    precision = precision_at_recall(y_true, y_pred, 0.5, recall=[0, 1 / 3, 0.34, 2 / 3, 0.67, 1])
+    np.testing.assert_allclose(precision, [[[1, 1, 2 / 3, 2 / 3, 0, 0]]])
+
+
+@given(evaluations(), st.sampled_from([0.1, 0.5]))
+def test_average_precision_is_the_area_under_precision_at_recall(evaluation, threshold):
+    y_true, y_pred = evaluation
+    ap = average_precision(y_true, y_pred, threshold)[:, 0]
+    for row, label in enumerate(np.unique([label for video in y_true for _, _, label in video])):
+        n_true = sum(label == each for video in y_true for _, _, each in video)
+        middles = (np.arange(n_true) + 0.5) / n_true  # of the steps that recall takes
+        precision = precision_at_recall(y_true, y_pred, threshold, recall=middles)[row, 0]
+        assert precision.mean() == pytest.approx(ap[row], abs=1e-9)
+
+
+def test_precision_at_recall_without_detections():
+    precision = precision_at_recall([[(0, 4, "jump")]], [detections()], [0.1, 0.5])
+    assert precision.shape == (1, 2, 101)
+    assert not precision.any()
 
 
 def test_equals_the_evaluation_of_the_released_implementation(released, to_intervals):

@@ -1,9 +1,10 @@
-"""What a localizer found, drawn with matplotlib, which is imported when something is drawn."""
+"""Timelines of videos: what is there, and what a localizer found."""
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
 from skdgam._validation import check_annotations, check_detections, check_durations
+from skdgam.plotting._pyplot import import_pyplot
 
 __all__ = ["LocalizationDisplay"]
 
@@ -100,7 +101,7 @@ class LocalizationDisplay:
         -------
         display : LocalizationDisplay
         """
-        _import_pyplot()  # its absence is better known before all the work
+        import_pyplot(cls.__name__)  # its absence is better known before all the work
         for name, given in {"y": y, "names": names}.items():
             if given is not None and len(given) != len(X):
                 raise ValueError(f"{name} has {len(given)} entries, but X has {len(X)} videos.")
@@ -170,7 +171,7 @@ class LocalizationDisplay:
         -------
         display : LocalizationDisplay
         """
-        plt = _import_pyplot()
+        plt = import_pyplot(type(self).__name__)
         n = len(self.y_pred)
         if ax is None:
             lanes = [self._height(i) for i in range(n)]
@@ -248,12 +249,3 @@ class LocalizationDisplay:
         ax.set_yticks([*center.values()], map(str, center), parse_math=False)
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "left", "right"]].set_visible(False)
-
-
-def _import_pyplot():
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        message = 'LocalizationDisplay needs matplotlib: pip install "skdgam[plot]".'
-        raise ImportError(message) from error
-    return plt

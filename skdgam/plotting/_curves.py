@@ -1,0 +1,300 @@
+"""Losses over epochs, precision over recall, and the cost of errors."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skdgam.metrics import check_thresholds, error_analysis, precision_at_recall
+from skdgam.plotting._pyplot import import_pyplot
+
+__all__ = ["ErrorAnalysisDisplay", "PrecisionRecallDisplay", "TrainingDisplay"]
+
+# Okabe and Ito: told apart with any colour vision.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9")
+PARTS = {
+    "attention and classifier": ("foreground", "background", "guide", "validation"),
+    "generative part": ("reconstruction", "cvae_reconstruction", "cvae_kl"),
+}
+
+
+class TrainingDisplay:
+    """Losses over epochs: of attention and classifier, and of the generative part.
+
+    Parameters
+    ----------
+    history : dict of ndarrays of shape (n_epochs,)
+        As ``history_`` of a localizer; what is nan throughout is left out.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : ndarray of Axes, one for each part that was trained
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from skdgam import DGAMLocalizer
+    >>> from skdgam.datasets import make_untrimmed
+    >>> from skdgam.plotting import TrainingDisplay
+    >>> model = DGAMLocalizer(max_epochs=3, random_state=0).fit(*make_untrimmed(12))
+    >>> display = TrainingDisplay.from_estimator(model, ax=Figure().subplots(1, 2))
+    >>> [ax.get_title(loc="left") for ax in display.axes_]
+    ['attention and classifier', 'generative part']
+    """
+
+    def __init__(self, *, history):
+        self.history = history
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw how a localizer was trained.
+
+        Parameters
+        ----------
+        estimator : DGAMLocalizer
+            Fitted.
+        ax : array-like of Axes, default=None
+            As many as parts were trained, two or without γ₁ one; by default those of a new pyplot
+            figure.
+
+        Returns
+        -------
+        display : TrainingDisplay
+        """
+        check_is_fitted(estimator, "history_")
+        return cls(history=estimator.history_).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : array-like of Axes, default=None
+            As for :meth:`from_estimator`.
+
+        Returns
+        -------
+        display : TrainingDisplay
+        """
+        plt = import_pyplot(type(self).__name__)
+        trained = {name for name, values in self.history.items() if np.isfinite(values).any()}
+        parts = {
+            title: [name for name in names if name in trained] for title, names in PARTS.items()
+        }
+        parts = {title: names for title, names in parts.items() if names}
+        if not parts:
+            raise ValueError("The history has no epochs; models from other places have none.")
+        if ax is None:
+            _, ax = plt.subplots(1, len(parts), figsize=(5 * len(parts), 3), layout="constrained")
+        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+        if len(axes) != len(parts):
+            raise ValueError(f"ax holds {len(axes)} Axes, but there are {len(parts)} to draw.")
+        self.axes_, self.figure_ = axes, axes[0].figure
+        for row, (title, names) in zip(axes, parts.items(), strict=True):
+            for name, color in zip(names, COLORS, strict=False):
+                values = self.history[name]
+                row.plot(np.arange(1, len(values) + 1), values, color=color, label=name)
+            row.set_title(title, loc="left")
+            row.set(xlabel="epoch", ylabel="mean loss")
+            row.set_ylim(bottom=0)
+            row.legend(frameon=False)
+            row.spines[["top", "right"]].set_visible(False)
+        return self
+
+
+class PrecisionRecallDisplay:
+    """Precision over recall at some tIoU thresholds, averaged over classes.
+
+    The area under a curve is mAP at that threshold, but for the width of its steps.
+
+    Parameters
+    ----------
+    precision : ndarray of shape (n_thresholds, n_recall), in [0, 1]
+    recall : ndarray of shape (n_recall,), in [0, 1]
+    tiou_thresholds : ndarray of shape (n_thresholds,), in (0, 1]
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : Axes
+    lines_ : list of n_thresholds Line2D
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from skdgam.intervals import make_intervals
+    >>> from skdgam.plotting import PrecisionRecallDisplay
+    >>> y_true = [[(0, 4, "jump")], [(3, 5, "jump")]]
+    >>> y_pred = [make_intervals([0.0, 8.0], [4.0, 9.0], "jump", [0.6, 0.9]),
+    ...           make_intervals([], [], "jump", [])]
+    >>> display = PrecisionRecallDisplay.from_predictions(
+    ...     y_true, y_pred, [0.3, 0.7], ax=Figure().subplots()
+    ... )
+    >>> [line.get_label() for line in display.lines_]
+    ['tIoU 0.3', 'tIoU 0.7']
+    """
+
+    def __init__(self, *, precision, recall, tiou_thresholds):
+        self.precision = precision
+        self.recall = recall
+        self.tiou_thresholds = tiou_thresholds
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, tiou_thresholds=(0.3, 0.5, 0.7), *, ax=None):
+        """Draw how well a localizer finds the intervals of videos.
+
+        Parameters
+        ----------
+        estimator : localizer, or Pipeline that ends in one
+            Fitted.
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+        y, tiou_thresholds, ax
+            As for :meth:`from_predictions`.
+
+        Returns
+        -------
+        display : PrecisionRecallDisplay
+        """
+        return cls.from_predictions(y, estimator.predict(X), tiou_thresholds, ax=ax)
+
+    @classmethod
+    def from_predictions(cls, y_true, y_pred, tiou_thresholds=(0.3, 0.5, 0.7), *, ax=None):
+        """Draw how well detections fit the intervals.
+
+        Parameters
+        ----------
+        y_true, y_pred, tiou_thresholds
+            As for :func:`skdgam.metrics.average_precision`.
+        ax : Axes, default=None
+            By default that of a new pyplot figure.
+
+        Returns
+        -------
+        display : PrecisionRecallDisplay
+        """
+        recall = np.linspace(0, 1, 101)
+        precision = precision_at_recall(y_true, y_pred, tiou_thresholds, recall=recall)
+        if not len(precision):
+            raise ValueError("y_true has no interval in any video; there is nothing to recall.")
+        thresholds = check_thresholds(tiou_thresholds)
+        mean = precision.mean(axis=0)
+        return cls(precision=mean, recall=recall, tiou_thresholds=thresholds).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            By default that of a new pyplot figure.
+
+        Returns
+        -------
+        display : PrecisionRecallDisplay
+        """
+        plt = import_pyplot(type(self).__name__)
+        if ax is None:
+            _, ax = plt.subplots(figsize=(4.5, 4), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(self.tiou_thresholds)))
+        self.lines_ = [
+            ax.plot(self.recall, values, color=shade, label=f"tIoU {threshold:.2g}")[0]
+            for values, shade, threshold in zip(
+                self.precision, shades, self.tiou_thresholds, strict=True
+            )
+        ]
+        ax.set(xlabel="recall", ylabel="precision, mean over classes", xlim=(0, 1), ylim=(0, 1.01))
+        ax.legend(frameon=False)
+        ax.spines[["top", "right"]].set_visible(False)
+        return self
+
+
+class ErrorAnalysisDisplay:
+    """What each kind of error costs in mAP.
+
+    Parameters
+    ----------
+    analysis : Bunch
+        As of :func:`skdgam.metrics.error_analysis`.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : Axes
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from skdgam.intervals import make_intervals
+    >>> from skdgam.plotting import ErrorAnalysisDisplay
+    >>> y_true = [[(0, 4, "jump"), (20, 24, "run")]]
+    >>> y_pred = [make_intervals([0, 40], [9, 44], ["jump", "run"], [0.9, 0.8])]
+    >>> display = ErrorAnalysisDisplay.from_predictions(y_true, y_pred, ax=Figure().subplots())
+    >>> display.ax_.get_title(loc="left")
+    'mAP 0.0 %'
+    """
+
+    def __init__(self, *, analysis):
+        self.analysis = analysis
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, tiou_threshold=0.5, *, ax=None):
+        """Draw where a localizer loses mAP.
+
+        Parameters
+        ----------
+        estimator : localizer, or Pipeline that ends in one
+            Fitted.
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+        y, tiou_threshold, ax
+            As for :meth:`from_predictions`.
+
+        Returns
+        -------
+        display : ErrorAnalysisDisplay
+        """
+        return cls.from_predictions(y, estimator.predict(X), tiou_threshold, ax=ax)
+
+    @classmethod
+    def from_predictions(cls, y_true, y_pred, tiou_threshold=0.5, *, ax=None):
+        """Draw where detections lose mAP.
+
+        Parameters
+        ----------
+        y_true, y_pred, tiou_threshold
+            As for :func:`skdgam.metrics.error_analysis`.
+        ax : Axes, default=None
+            By default that of a new pyplot figure.
+
+        Returns
+        -------
+        display : ErrorAnalysisDisplay
+        """
+        return cls(analysis=error_analysis(y_true, y_pred, tiou_threshold)).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            By default that of a new pyplot figure.
+
+        Returns
+        -------
+        display : ErrorAnalysisDisplay
+        """
+        plt = import_pyplot(type(self).__name__)
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        kinds = list(self.analysis.cost)[::-1]  # the first one on top
+        costs = [100 * self.analysis.cost[kind] for kind in kinds]
+        bars = ax.barh(kinds, costs, color=COLORS[0])
+        counts = [f" {self.analysis.count[kind]}" for kind in kinds]
+        ax.bar_label(bars, counts, color="0.35")
+        ax.set_title(f"mAP {100 * self.analysis.mean_ap:.1f} %", loc="left")
+        ax.set_xlabel("points of mAP that would be gained without such errors; how many there are")
+        ax.margins(x=0.12)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        return self
