@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy.special import expit
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -170,6 +171,32 @@ tiou_thresholds, random_state
         self.classes_, self.n_features_in_ = classes, videos.n_features
         self.weights_ = {k: v.numpy().copy() for k, v in network.state_dict().items()}
         return self
+
+    def attention(self, X):
+        """Attention of every snippet, in [0, 1].
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        attention : list of n ndarrays of shape (n_snippets_i,)
+        """
+        return [each.attention for each in self._activations(self._check(X))]
+
+    def class_activation(self, X):
+        """Probability of each class in every snippet.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        tcam : list of n ndarrays of shape (n_snippets_i, n_classes), in [0, 1]
+        """
+        return [expit(each.tcam) for each in self._activations(self._check(X))]
 
     def _network(self, n_features, n_classes):
         width = (2 * self.temporal_context + 1) * n_features

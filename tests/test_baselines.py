@@ -79,3 +79,15 @@ def test_life_as_an_estimator(data, pooling):
     stretched = again.predict(X, durations=2 * 0.64 * np.array([len(x) for x in X]))
     for ours, theirs in zip(stretched, search.predict(X), strict=True):
         np.testing.assert_allclose(ours["end"], 2 * theirs["end"])
+
+
+@BOTH
+def test_what_snippets_show(data, pooling):
+    X, y = data
+    model = quick(pooling, max_epochs=5).fit(X, y)
+    attention, tcam = model.attention(X[:2]), model.class_activation(X[:2])
+    assert [each.shape for each in attention] == [(len(x),) for x in X[:2]]
+    assert [each.shape for each in tcam] == [(len(x), 3) for x in X[:2]]
+    assert all(0 <= each.min() <= each.max() <= 1 for each in [*attention, *tcam])
+    if pooling == "topk":
+        np.testing.assert_allclose(attention[0], tcam[0].max(axis=1), rtol=1e-6)

@@ -8,7 +8,13 @@ from matplotlib.text import Text
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
 from skdgam.intervals import make_intervals
-from skdgam.plotting import LocalizationDisplay
+from skdgam.metrics import error_analysis, mean_average_precision
+from skdgam.plotting import (
+    ErrorAnalysisDisplay,
+    LocalizationDisplay,
+    PrecisionRecallDisplay,
+    TrainingDisplay,
+)
 
 Y_TRUE = [[(1.0, 4.0, "jump"), (6.0, 9.0, "run")], [], [(0.5, 2.0, "swim")]]
 Y_PRED = [
@@ -303,3 +309,68 @@ def test_without_matplotlib_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "skdgam\[plot\]"'):
         LocalizationDisplay.from_predictions(Y_PRED)
+
+
+def test_activation_of_a_class_lies_beneath_its_lane():
+    activation = [np.column_stack([np.linspace(0, 1, 20), np.full(20, 0.5), np.ones(20)])]
+    display = LocalizationDisplay.from_predictions(
+        Y_PRED[:1], Y_TRUE[:1], class_activation=activation, classes=["jump", "run", "swim"]
+    )
+    (ax,) = display.axes_
+    curves = sorted((patch.get_data() for patch in ax.patches[-2:]), key=lambda data: data[2])
+    for (values, edges, baseline), column in zip(curves, [1, 0], strict=True):  # run is lower
+        np.testing.assert_allclose(values - baseline, 0.9 * 0.6 * activation[0][:, column])
+        np.testing.assert_allclose(edges, 0.64 * np.arange(21))
+    lowest = {label.get_text(): y for label, y in zip(*lane_places(ax), strict=True)}
+    assert curves[1][2] < lowest["jump"] - 0.5  # beneath the bars of its own lane
+    assert curves[0][0].max() < lowest["run"] - 0.5 + 1e-9
+
+
+def lane_places(ax):
+    return ax.get_yticklabels(), ax.get_yticks()
+
+
+# --- curves ---
+
+
+def test_training_draws_each_loss(model):
+    display = TrainingDisplay.from_estimator(model)
+    lines = {line.get_label(): line for ax in display.axes_ for line in ax.lines}
+    assert set(lines) == set(model.history_) - {"validation"}
+    for name, line in lines.items():
+        assert line.get_xdata().tolist() == [1, 2, 3]
+        np.testing.assert_array_equal(line.get_ydata(), model.history_[name])
+
+
+def test_training_without_the_generative_part_has_one_axes(data, settings):
+    model = DGAMLocalizer(**settings, gamma1=0.0).fit(*data)
+    (ax,) = TrainingDisplay.from_estimator(model).axes_
+    assert ax.get_title(loc="left") == "attention and classifier"
+
+
+def test_training_refuses(model):
+    with pytest.raises(ValueError, match="The history has no epochs"):
+        TrainingDisplay(history={"foreground": np.array([])}).plot()
+    with pytest.raises(ValueError, match="ax holds 1 Axes, but there are 2 to draw"):
+        TrainingDisplay.from_estimator(model, ax=plt.figure().subplots())
+
+
+def test_precision_over_recall_has_the_area_of_map(data, model):
+    X, y = data
+    display = PrecisionRecallDisplay.from_estimator(model, X, y, [0.1, 0.3])
+    expected = mean_average_precision(y, model.predict(X), [0.1, 0.3])
+    areas = [np.mean(line.get_ydata()) for line in display.lines_]
+    np.testing.assert_allclose(areas, expected, atol=0.02)
+    assert [line.get_label() for line in display.lines_] == ["tIoU 0.1", "tIoU 0.3"]
+    with pytest.raises(ValueError, match="there is nothing to recall"):
+        PrecisionRecallDisplay.from_predictions([[]], Y_PRED[1:2])
+
+
+def test_costs_of_errors(data, model):
+    X, y = data
+    display = ErrorAnalysisDisplay.from_estimator(model, X, y, 0.3)
+    analysis = error_analysis(y, model.predict(X), 0.3)
+    widths = [bar.get_width() for bar in display.ax_.patches]
+    assert widths == pytest.approx([100 * cost for cost in analysis.cost.values()][::-1])
+    counts = [text.get_text() for text in display.ax_.texts]
+    assert counts == [f" {count}" for count in analysis.count.values()][::-1]

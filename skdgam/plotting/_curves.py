@@ -84,7 +84,7 @@ class TrainingDisplay:
         if not parts:
             raise ValueError("The history has no epochs; models from other places have none.")
         if ax is None:
-            _, ax = plt.subplots(1, len(parts), figsize=(5 * len(parts), 3), layout="constrained")
+            _, ax = plt.subplots(1, len(parts), figsize=(6 * len(parts), 3), layout="constrained")
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != len(parts):
             raise ValueError(f"ax holds {len(axes)} Axes, but there are {len(parts)} to draw.")
@@ -96,7 +96,7 @@ class TrainingDisplay:
             row.set_title(title, loc="left")
             row.set(xlabel="epoch", ylabel="mean loss")
             row.set_ylim(bottom=0)
-            row.legend(frameon=False)
+            row.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
             row.spines[["top", "right"]].set_visible(False)
         return self
 
@@ -293,7 +293,7 @@ class ErrorAnalysisDisplay:
         counts = [f" {self.analysis.count[kind]}" for kind in kinds]
         ax.bar_label(bars, counts, color="0.35")
         ax.set_title(f"mAP {100 * self.analysis.mean_ap:.1f} %", loc="left")
-        ax.set_xlabel("points of mAP that would be gained without such errors; how many there are")
+        ax.set_xlabel("points of mAP that each kind of error costs, and how many there are")
         ax.margins(x=0.12)
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(axis="y", length=0)

@@ -8,11 +8,13 @@ from skdgam.plotting._pyplot import import_pyplot
 
 __all__ = ["LocalizationDisplay"]
 
-# Told apart with any colour vision: two of them differ in lightness, one in hue from both.
+# Told apart with any colour vision, and by their places.
 TRUTH_COLOR = "0.25"
 ATTENTION_COLOR = "#E69F00"
+ACTIVATION_COLOR = "#009E73"
 SCORE_COLORMAP = "Blues"
 STRIP = 1.2  # in lanes: attention, which has a height of 1, and a gap above it
+CURVE = 0.6  # in lanes: what T-CAM adds to the height of each
 WIDTH, LANE, BETWEEN = 10.0, 0.4, 0.6  # of a figure; of a lane; for titles and ticks: in inches
 
 
@@ -20,8 +22,8 @@ class LocalizationDisplay:
     """Timelines of videos: ground truth, detections, and attention beneath them.
 
     Axes show one video each, with a lane for every class that occurs in it: ground truth in
-    the upper half, detections in the lower half, darker where their score is higher. Attention
-    fills the strip beneath, whose height is 0 to 1.
+    the upper half, detections in the lower half, darker where their score is higher, and beneath
+    them the T-CAM of the class. Attention fills the strip at the bottom. Heights are 0 to 1.
 
     Parameters
     ----------
@@ -31,6 +33,10 @@ class LocalizationDisplay:
         The true intervals of each video: interval arrays, or for :meth:`from_predictions` also
         lists of ``(start, end, label)``, in seconds. None leaves the lanes to detections.
     attention : sequence of n arrays of shape (n_snippets_i,), in [0, 1], default=None
+    class_activation : sequence of n arrays of shape (n_snippets_i, n_classes), in [0, 1], \
+default=None
+    classes : array-like of shape (n_classes,), default=None
+        Labels of the columns of `class_activation`.
     snippet_seconds, snippet_offset : float, default=0.64 and 0.0
         Snippet i is drawn over [offset + i·h, offset + (i + 1)·h) seconds.
     durations : array-like of shape (n,), default=None
@@ -63,6 +69,8 @@ class LocalizationDisplay:
         y_pred,
         y_true=None,
         attention=None,
+        class_activation=None,
+        classes=None,
         snippet_seconds=0.64,
         snippet_offset=0.0,
         durations=None,
@@ -71,6 +79,8 @@ class LocalizationDisplay:
         self.y_pred = y_pred
         self.y_true = y_true
         self.attention = attention
+        self.class_activation = class_activation
+        self.classes = classes
         self.snippet_seconds = snippet_seconds
         self.snippet_offset = snippet_offset
         self.durations = durations
@@ -119,6 +129,8 @@ class LocalizationDisplay:
             estimator.predict(X, durations),
             None if y is None else _safe_indexing(y, chosen),
             attention=estimator.attention(X),
+            class_activation=estimator.class_activation(X),
+            classes=estimator.classes_,
             snippet_seconds=first.snippet_seconds,
             snippet_offset=first.snippet_offset,
             durations=durations,
@@ -137,8 +149,8 @@ class LocalizationDisplay:
         ax : Axes or array-like of n Axes, default=None
             By default those of a new pyplot figure, one below the other.
         **params
-            `attention`, `snippet_seconds`, `snippet_offset`, `durations` and `names`, as for
-            :class:`LocalizationDisplay`.
+            `attention`, `class_activation`, `classes`, `snippet_seconds`, `snippet_offset`,
+            `durations` and `names`, as for :class:`LocalizationDisplay`.
 
         Returns
         -------
@@ -152,7 +164,7 @@ class LocalizationDisplay:
             y_true = check_annotations(y_true, n)
         if params.get("durations") is not None:
             params["durations"] = check_durations(params["durations"], n)
-        for name in ("attention", "names"):
+        for name in ("attention", "class_activation", "names"):
             if params.get(name) is not None and len(params[name]) != n:
                 raise ValueError(
                     f"{name} has {len(params[name])} entries, but y_pred has {n} videos."
@@ -197,13 +209,15 @@ class LocalizationDisplay:
         if len(scores):
             scale = f"{low:.2g} (light) to {high:.2g} (dark)" if high > low else f"{high:.2g}"
             legend[f"detection, score {scale}"] = shade((low + high) / 2)
+        if self.class_activation is not None:
+            legend["T-CAM"] = ACTIVATION_COLOR
         if self.attention is not None:
             legend["attention λ"] = ATTENTION_COLOR
         patches = [plt.Rectangle((0, 0), 1, 1, color=color) for color in legend.values()]
         # Above the title, however long that is.
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 2.2}
         space = {"borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
-        axes[0].legend(patches, legend, ncols=3, frameon=False, **place, **space)
+        axes[0].legend(patches, legend, ncols=4, frameon=False, **place, **space)
         return self
 
     def _labels(self, i):
@@ -213,12 +227,16 @@ class LocalizationDisplay:
 
     def _height(self, i):
         """Lanes of video i and the strip of attention, in lanes."""
-        return (0 if self.attention is None else STRIP) + len(self._labels(i)) or 1
+        return (0 if self.attention is None else STRIP) + len(self._labels(i)) * self._lane() or 1
+
+    def _lane(self):
+        """Height of a lane with its curve."""
+        return 1 if self.class_activation is None else 1 + CURVE
 
     def _draw(self, ax, i, shade):
         """Draw video i: lanes from the top, attention between heights 0 and 1."""
-        labels, top = self._labels(i), self._height(i)
-        center = {label: top - k - 0.5 for k, label in enumerate(labels)}
+        labels, top, lane = self._labels(i), self._height(i), self._lane()
+        center = {label: top - k * lane - 0.5 for k, label in enumerate(labels)}
         found = np.sort(self.y_pred[i], order="score")  # the best lies on top
         parts = [(found, shade(found["score"]))]
         if self.y_true is not None:
@@ -231,17 +249,21 @@ class LocalizationDisplay:
             edge = {"edgecolor": TRUTH_COLOR, "linewidth": 0.5}  # keeps slivers visible
             ax.barh(y, seconds, height, left=part["start"], color=color, **edge)
             end = max(end, part["end"].max(initial=0.0))
+        if self.class_activation is not None:
+            curves = self.class_activation[i].T
+            columns = dict(zip(np.asarray(self.classes).tolist(), curves, strict=True))
+            for label in set(labels) & set(columns):
+                bottom = center[label] + 0.5 - lane
+                values = bottom + 0.9 * CURVE * columns[label]
+                style = {"fill": True, "color": ACTIVATION_COLOR, "baseline": bottom}
+                ax.stairs(values, self._edges(i, len(values)), **style)
         if self.attention is not None:
-            n_snippets = len(self.attention[i])
-            hop, offset = self.snippet_seconds, self.snippet_offset
-            if self.durations is not None:
-                hop, offset = self.durations[i] / n_snippets, 0.0
-            edges = offset + hop * np.arange(n_snippets + 1)
+            edges = self._edges(i, len(self.attention[i]))
             ax.stairs(self.attention[i], edges, fill=True, color=ATTENTION_COLOR)
             start, end = min(start, edges[0]), max(end, edges[-1])
             center["attention λ"] = 0.5
         for label in labels:
-            ax.axhline(center[label] - 0.5, color="0.9", linewidth=0.8, zorder=0)
+            ax.axhline(center[label] + 0.5 - lane, color="0.9", linewidth=0.8, zorder=0)
         title = f"video {i}" if self.names is None else str(self.names[i])
         title = title if labels else f"{title}: no intervals"
         ax.set_title(title, loc="left", parse_math=False)  # a $ is a $
@@ -249,3 +271,10 @@ class LocalizationDisplay:
         ax.set_yticks([*center.values()], map(str, center), parse_math=False)
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "left", "right"]].set_visible(False)
+
+    def _edges(self, i, n_snippets):
+        """Where the snippets of video i begin and end (n_snippets + 1,), in seconds."""
+        hop, offset = self.snippet_seconds, self.snippet_offset
+        if self.durations is not None:
+            hop, offset = self.durations[i] / n_snippets, 0.0
+        return offset + hop * np.arange(n_snippets + 1)
