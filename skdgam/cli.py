@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   skdgam predict model.skdgam new -o detections.json   a folder of .npy again
   skdgam evaluate detections.json annotations.json     mAP, where intervals are known
   skdgam plot model.skdgam new -o picture.png
+  skdgam report detections.json --annotations annotations.json -o report.html
 """
 
 
@@ -136,10 +137,19 @@ def _parser():
     plot.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
     plot.add_argument("--video", action="append", metavar="NAME", help="by default the first three")
 
+    report = command(_report, "write one page to look through what was found")
+    report.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
+    writes(report, "the page, .html; it needs no network")
+    report.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
+    report.add_argument("--model", type=Path, metavar="MODEL", help="for curves of attention")
+    report.add_argument("--features", nargs="+", type=Path, metavar="FEATURES", help="with --model")
+    report.add_argument("--media", type=Path, metavar="FOLDER", help="video or audio, by name")
+    report.add_argument("--title", default="Detections")
+
     info = command(_info, "say what a model is")
     info.add_argument("model", type=Path, metavar="MODEL")
 
-    demo = command(_demo, "make videos, train, predict, evaluate and draw, in half a minute")
+    demo = command(_demo, "make videos, and go through all commands with them")
     demo.add_argument("-o", "--output", type=Path, default=Path("skdgam-demo"), metavar="FOLDER")
     demo.add_argument("--force", action="store_true", help="replace what is there")
     return parser
@@ -290,6 +300,39 @@ def _plot(arguments):
     print(f"Drew {', '.join(X.names.tolist())}: {arguments.output}")
 
 
+def _report(arguments):
+    """Write one page with a timeline of every recording, to look through what was found."""
+    from skdgam import load
+    from skdgam.formats import read_intervals
+    from skdgam.report import AUDIO, VIDEO, write_report
+
+    _check_output(arguments, (".html",))
+    if (arguments.model is None) != (arguments.features is None):
+        raise Refused("--model and --features go together: attention is of both.")
+    found = read_intervals(arguments.detections)
+    attention = {}
+    if arguments.model:
+        model, X = load(arguments.model), _features(arguments.features)
+        X = X[np.isin(X.names, list(found))]
+        first, *_ = getattr(model, "localizers_", {"": model}).values()
+        for name, values in zip(X.names.tolist(), model.attention(X), strict=True):
+            edges = first.snippet_offset + first.snippet_seconds * np.arange(len(values) + 1)
+            attention[name] = edges, values
+    media = {}
+    if arguments.media:
+        paths = sorted(arguments.media.iterdir())
+        media = {path.stem: path for path in paths if path.suffix.lower() in VIDEO + AUDIO}
+    write_report(
+        arguments.output,
+        found,
+        read_intervals(arguments.annotations) if arguments.annotations else None,
+        attention=attention,
+        media=media,
+        title=arguments.title,
+    )
+    print(f"{len(found)} recordings: {arguments.output}")
+
+
 def _info(arguments):
     """Say what a model is: its classes and the parameters that are not at their defaults."""
     from skdgam import DGAMLocalizer, load
@@ -331,6 +374,8 @@ def _demo(arguments):
         f"evaluate {folder}/detections.json {folder}/annotations.json",
         f"plot {folder}/model.skdgam {folder}/test --annotations {folder}/annotations.json"
         f" -o {folder}/picture.png --force",
+        f"report {folder}/detections.json --annotations {folder}/annotations.json"
+        f" --model {folder}/model.skdgam --features {folder}/test -o {folder}/report.html --force",
     ):
         print(f"\n$ skdgam {line}")
         step = _parser().parse_args(line.split())

@@ -29,7 +29,7 @@ FLOORS = [
         "model_selection",
         "preprocessing",
     ],
-    ["plotting", "cli", "__main__"],
+    ["plotting", "report", "cli", "__main__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 WITHOUT_TORCH = [*FLOORS[0], "metrics", "io", "formats", "features", "datasets", "preprocessing"]

@@ -165,13 +165,31 @@ def test_plot_draws_the_videos_that_are_named(made, tmp_path, capsys):
     assert path.stat().st_size > 10_000
 
 
+def test_report_has_attention_and_media(made, tmp_path, capsys):
+    pytest.importorskip("plotly")
+    (tmp_path / "media").mkdir()
+    for name in ("video 1.mp4", "video 2.WAV", "notes.txt"):
+        (tmp_path / "media" / name).touch()
+    report = ["report", made / "detections.json", "-o", tmp_path / "report.html"]
+    of_model = ["--model", made / "model.skdgam", "--features", made / "rgb"]
+    assert run(*report, *of_model, "--media", tmp_path / "media") == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '"url": "media/video%201.mp4"' in page
+    assert '"url": "media/video%202.WAV"' in page
+    assert page.count('"attention": [[0.0, 0.64') == 12
+    assert "--model and --features go together" in refused(
+        capsys, *report, "--force", "--model", made / "model.skdgam"
+    )
+
+
 def test_the_demo_leaves_everything_to_look_at(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("plotly")
     monkeypatch.setattr("skdgam.cli.DEMO_SETTINGS", "--set max_epochs=2")
     assert run("demo", "-o", tmp_path / "demo") == 0
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
         *("annotations.json", "detections.json", "labels.csv"),
-        *("model.skdgam", "picture.png", "test", "train"),
+        *("model.skdgam", "picture.png", "report.html", "test", "train"),
     ]
     assert run("demo", "-o", tmp_path / "demo") == 1
     assert run("demo", "-o", tmp_path / "demo", "--force") == 0

@@ -1,0 +1,125 @@
+"""One page to look through what was found in many recordings, without a network."""
+
+import html
+import json
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from skdgam.metrics import mean_average_precision
+
+__all__ = ["write_report"]
+
+TIOU = np.arange(1, 10) / 10
+VIDEO = (".mp4", ".webm", ".ogv", ".mov", ".m4v")
+AUDIO = (".wav", ".mp3", ".ogg", ".flac", ".m4a")
+
+
+def write_report(
+    path, detections, annotations=None, *, attention=None, media=None, title="Detections"
+):
+    """Write a page with a filterable list of recordings, and a timeline of each.
+
+    The page needs no network: plotly's script and all data are in it. In a timeline, zoom by
+    dragging, and point at an interval for its class, score and times; a click on it seeks in the
+    recording's own video or audio, where there is one.
+
+    Parameters
+    ----------
+    path : path
+        Of the page, ``.html``. What is there is replaced.
+    detections : dict of str to interval array with scores
+        By the name of the recording, as :func:`skdgam.formats.read_intervals` returns them.
+    annotations : dict of str to interval array, optional
+        The true intervals of the recordings that are known: drawn above detections, and mAP of
+        these recordings is shown.
+    attention : dict of str to pair of ndarrays, optional
+        Of a recording, edges of its snippets in seconds (n_snippets + 1,) and attention
+        (n_snippets,).
+    media : dict of str to path, optional
+        Files of video or audio. The page refers to them from where it is.
+    title : str, default="Detections"
+
+    Raises
+    ------
+    ImportError
+        Without plotly: ``pip install "skdgam[report]"``.
+    OSError
+        If the page cannot be written.
+    ValueError
+        If there is no recording, or a file of `media` is neither video nor audio by its ending.
+
+    Examples
+    --------
+    >>> from skdgam.intervals import make_intervals
+    >>> from skdgam.report import write_report
+    >>> found = {"a": make_intervals([1.0], [4.0], "jump", [0.9])}
+    >>> write_report("report.html", found)  # doctest: +SKIP
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ImportError('A report needs plotly: pip install "skdgam[report]".') from error
+    if not detections:
+        raise ValueError("detections is empty; there must be a recording to show.")
+    annotations, attention, media = annotations or {}, attention or {}, media or {}
+    recordings = [
+        {
+            "name": name,
+            "found": _rows(found, True),
+            "true": _rows(annotations[name], False) if name in annotations else None,
+            "attention": _curve(*attention[name]) if name in attention else None,
+            "media": _medium(media[name], path) if name in media else None,
+        }
+        for name, found in detections.items()
+    ]
+    data = {"recordings": recordings, "metrics": _metrics(detections, annotations)}
+    # Within a script nothing ends it but this, and JSON may write it otherwise.
+    text = json.dumps(data, allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+    parts = {"TITLE": html.escape(title), "PLOTLY": get_plotlyjs(), "DATA": text}
+    page = files("skdgam").joinpath("report.html").read_text(encoding="utf-8")
+    page = re.sub("@(TITLE|PLOTLY|DATA)@", lambda mark: parts[mark[1]], page)
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def _rows(intervals, scored):
+    """Start, end, class and score of each interval, for JSON."""
+    fields = ["start", "end", "label", *(["score"] if scored else [])]
+    ordered = intervals[np.argsort(intervals["start"], kind="stable")]
+    return [
+        [round(start, 3), round(end, 3), str(label), *(round(x, 4) for x in score)]
+        for start, end, label, *score in ordered[fields].tolist()
+    ]
+
+
+def _curve(edges, values):
+    """Edges and values, with one more of these to draw steps to the end."""
+    values = np.append(values, values[-1:])
+    return [np.round(edges, 3).tolist(), np.round(values.astype(float), 3).tolist()]
+
+
+def _medium(path, page):
+    """Where a page finds a file, and by what to play it."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in VIDEO + AUDIO:
+        raise ValueError(f"{path} ends in none of {', '.join(VIDEO + AUDIO)}.")
+    relative = os.path.relpath(path, Path(page).resolve().parent)
+    return {
+        "kind": "video" if suffix in VIDEO else "audio",
+        "url": quote(Path(relative).as_posix()),
+    }
+
+
+def _metrics(detections, annotations):
+    """What mAP is at each tIoU threshold, of the recordings that have annotations."""
+    names = [name for name in detections if name in annotations]
+    if not any(len(annotations[name]) for name in names):
+        return None
+    mean_ap = mean_average_precision(
+        [annotations[name] for name in names], [detections[name] for name in names], TIOU
+    )
+    return {"tiou": TIOU.tolist(), "map": mean_ap.tolist(), "n": len(names)}
