@@ -251,7 +251,11 @@ class Training:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted after some epochs; the argument is the history of these."""
+    """Training was interrupted after some epochs, whose history this holds."""
+
+    def __init__(self, history: dict[str, np.ndarray]):
+        super().__init__()
+        self.history = history
 
 
 class EarlyStopping:

@@ -399,7 +399,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         try:
             history = train(training, videos, is_labelled, report, early_stopping)
         except Interrupted as interruption:
-            (history,), interrupted = interruption.args, True
+            history, interrupted = interruption.history, True
         history = {name: values[:, 0] for name, values in history.items()}
         if resumes:
             before = getattr(self, "history_", {})

@@ -1,10 +1,13 @@
 """StackedGridSearchCV against GridSearchCV, candidate by candidate."""
 
+import pickle
+
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam._features import check_features
@@ -87,7 +90,7 @@ def test_early_stopping_goes_alone(data):
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite:UserWarning")
 def test_a_candidate_that_diverges_leaves_the_others_alone(data):
     stacked, alone = searches({"alpha": [0.03, 1e39], "r": [1.0]}, refit=False)
-    with pytest.warns(FitFailedWarning, match=r"diverged with Objective\(alpha=1e\+39"):
+    with pytest.warns(FitFailedWarning, match="diverged in epoch 0"):
         stacked.fit(*data)
     with pytest.warns(FitFailedWarning):
         alone.fit(*data)
@@ -97,11 +100,85 @@ def test_a_candidate_that_diverges_leaves_the_others_alone(data):
 
 
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite:UserWarning")
-def test_a_candidate_that_is_wrong_leaves_the_others_alone(data):
-    stacked, _ = searches({"alpha": [0.03, -1.0]}, refit=False)
-    with pytest.warns(FitFailedWarning, match="The 'alpha' parameter"):
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("alpha", [0.03, -1.0], "The 'alpha' parameter"),
+        ("tiou_thresholds", [0.5, [2.0]], "thresholds"),
+        ("r", [1.0, 10**400], "too large"),
+    ],
+)
+def test_a_candidate_that_is_wrong_leaves_the_others_alone(data, name, values, message):
+    stacked, _ = searches({name: values}, refit=False)
+    with pytest.warns(FitFailedWarning, match=message):
         stacked.fit(*data)
     assert np.isnan(stacked.cv_results_["mean_test_score"]).tolist() == [False, True]
+
+
+def test_generators_begin_in_each_fit_as_they_are(data):
+    states = [np.random.RandomState(seed) for seed in (1, 2)]
+    grid = {"r": [0.5, 1.0], "random_state": [3, *states]}
+    stacked, alone = searches(grid, refit=False)
+    scores = [search.fit(*data).cv_results_["mean_test_score"] for search in (stacked, alone)]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+
+
+def test_what_is_wrong_with_the_search_is_said_before_anything_is_trained(data, monkeypatch):
+    monkeypatch.setattr(Training, "__init__", pytest.fail)
+    for wrong, message in [
+        ({"error_score": "nan"}, "error_score"),
+        ({"scoring": "no such"}, "scoring"),
+        ({"cv": 1}, "cv"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            searches(GRID)[0].set_params(**wrong).fit(*data)
+
+
+def test_scorers_and_splitters_see_what_the_user_gave(data):
+    seen = []
+
+    class Splitter(WeakLabelKFold):
+        def split(self, X, y=None, groups=None):
+            seen.append(type(X))
+            return super().split(X, y, groups)
+
+    def scorer(model, X, y):
+        seen.extend([type(model), type(X), type(clone(model))])
+        model.weights_["classifier.bias"] += 1e9  # spoils no other candidate
+        return np.abs(model.weights_["classifier.bias"]).max()
+
+    stacked, _ = searches({"eta": [0.2, 0.4]}, cv=Splitter(2), scoring=scorer, refit=False)
+    stacked.fit(*data)
+    assert set(seen) == {list, DGAMLocalizer}
+    assert (stacked.cv_results_["mean_test_score"] < 1.5e9).all()
+
+
+def test_no_model_of_a_fold_is_kept(data):
+    stacked, _ = searches({"r": [0.5, 1.0]})
+    stacked.fit(*data)
+    assert len(pickle.dumps(stacked)) < 3 * len(pickle.dumps(stacked.best_estimator_))
+
+
+def test_a_fold_of_all_videos(data):
+    every = np.arange(24)
+    stacked, alone = searches({"r": [0.5, 1.0]}, cv=[(every, every)])
+    best = [search.fit(*data).best_estimator_ for search in (stacked, alone)]
+    longer = [m.set_params(warm_start=True, max_epochs=2).fit(*data).history_ for m in best]
+    np.testing.assert_allclose(longer[0]["foreground"], longer[1]["foreground"], rtol=1e-6)
+
+
+def test_routed_groups(data):
+    groups = np.arange(24) // 2
+    with config_context(enable_metadata_routing=True):
+        cv = GroupKFold(2).set_split_request(groups=True)
+        model = localizer().set_score_request(durations=True)
+        stacked, alone = searches({"r": [0.5, 1.0]}, model, cv=cv)
+        durations = np.array([0.64 * len(x) for x in data[0]])
+        for search in (stacked, alone):
+            search.fit(*data, groups=groups, durations=durations)
+        assert_same_results(stacked, alone)
+        routing = stacked.best_estimator_.get_metadata_routing()
+        assert "rows" not in routing.fit.requests
 
 
 def test_processes_groups_and_no_refit(data):
@@ -119,6 +196,8 @@ def test_other_estimators_are_refused(data):
     model = MultiStreamLocalizer([("a", localizer(), slice(0, 8))])
     with pytest.raises(TypeError, match="is a MultiStreamLocalizer, but .* use GridSearchCV"):
         StackedGridSearchCV(model, {}).fit(*data)
+    with pytest.raises(TypeError, match="is a class, but .* a DGAMLocalizer"):
+        StackedGridSearchCV(DGAMLocalizer, {}).fit(*data)
 
 
 def test_a_search_can_be_cloned_and_fitted_again(data):
