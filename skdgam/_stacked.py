@@ -13,8 +13,9 @@ from sklearn.utils import _safe_indexing
 
 from skdgam._features import check_features
 from skdgam._inference import to_arrays
+from skdgam._loop import train
 from skdgam._stages import Objective
-from skdgam._training import Schedule, train
+from skdgam._training import Schedule
 from skdgam._validation import check_weak_labels
 from skdgam.estimator import DGAMLocalizer
 

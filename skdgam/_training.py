@@ -1,6 +1,6 @@
-"""Training: stage (b) and stage (a) in turn, with sampling, warm-up and history (METHOD §2)."""
+"""One epoch of training: stage (b), then stage (a), with sampling and warm-up (METHOD §2)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,7 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
-from skdgam._batches import DeviceFeatures, HostFeatures, in_context, make_chunk, place, split
-from skdgam._features import Videos
-from skdgam._inference import activations, to_arrays
+from skdgam._batches import DeviceFeatures, HostFeatures, in_context, make_chunk, split
 from skdgam._layers import Tensors
 from skdgam._stages import AttentionStage, CVAEStage, Objective
 from skdgam.networks import ATTENTION_WIDTH, DGAM
@@ -24,10 +22,6 @@ CVAE_SCALE = 10.0  # of the loss of stage (b), released
 NOISE = 2**22
 # What the stages train, by the beginnings of names.
 PARTS = {"cvae": ("encoder.", "decoder."), "heads": ("attention_head.", "classifier.")}
-HISTORY = (
-    *("foreground", "background", "guide", "reconstruction"),
-    *("cvae_reconstruction", "cvae_kl", "validation"),
-)
 
 
 @dataclass(frozen=True)
@@ -75,13 +69,11 @@ class Training:
         dtype: torch.dtype = torch.float32,
     ):
         self.networks, self.objectives, self.schedule = networks, objectives, schedule
-        self.epoch, self.seed = 0, seed
+        self.epoch = 0
         self.device = next(networks[0].parameters()).device
         self.finite = np.ones(len(networks), dtype=bool)  # what losses and weights have been
         self.dtype = dtype
-        generator = torch.Generator(self.device).manual_seed(seed)
-        noise = torch.randn(NOISE, generator=generator, device=self.device)
-        self._noise = noise.to(dtype)
+        self._set_seed(seed)
         states = [network.state_dict() for network in networks]
         self._weights = {name: torch.stack([s[name] for s in states]) for name in states[0]}
         for k, network in enumerate(networks):
@@ -96,6 +88,12 @@ class Training:
             )
             for part, names in PARTS.items()
         }
+
+    def _set_seed(self, seed: int) -> None:
+        self.seed = seed
+        generator = torch.Generator(self.device).manual_seed(seed)
+        noise = torch.randn(NOISE, generator=generator, device=self.device)
+        self._noise = noise.to(self.dtype)
 
     def run_epoch(
         self, features: HostFeatures | DeviceFeatures, is_labelled: np.ndarray
@@ -161,7 +159,8 @@ class Training:
         self.epoch = epoch
         if state is None:
             return
-        self.seed = state["seed"]
+        if state["seed"] != self.seed:
+            self._set_seed(state["seed"])
         for part, optimizer in self._optimizers.items():
             moments = {
                 index: {
@@ -248,163 +247,6 @@ class Training:
         """Factors (n, m) of dropout: 0, or what makes up for zeros in the mean."""
         kept = self._deviates(n, m, rng) > ndtri(dropout)
         return kept.to(self.dtype).mul_(1 / (1 - dropout))
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was interrupted after some epochs, whose history this holds."""
-
-    def __init__(self, history: dict[str, np.ndarray]):
-        super().__init__()
-        self.history = history
-
-
-class EarlyStopping:
-    """Watch held-out videos, and keep the training as it was when it knew them best.
-
-    How well it knows them is the cross-entropy of their video-level probabilities and labels,
-    for which no time is needed.
-
-    Parameters
-    ----------
-    videos : Videos
-        None of which is trained on.
-    is_labelled : ndarray of bool of shape (n_videos, n_classes)
-    patience : int
-        Epochs without a lower loss after which to stop.
-    """
-
-    def __init__(self, videos: Videos, is_labelled: np.ndarray, patience: int):
-        self._videos, self._patience, self._is_labelled = videos, patience, is_labelled
-        self._least, self._waited = np.inf, 0
-        self._best: tuple[dict, dict] | None = None
-
-    def watch(self, training: "Training") -> float:
-        """Cross-entropy on the held-out videos, in nats; the least one is remembered."""
-        classification = training.objectives[0].classification
-        of_videos = activations(
-            training.networks[0], self._videos, self._videos.lengths, classification
-        )
-        probability = np.stack([activation.probability for activation in of_videos])
-        target, no_label = self._is_labelled, ~self._is_labelled.any(axis=1, keepdims=True)
-        if classification == "softmax":
-            no_action = 1 - probability.sum(axis=1, keepdims=True)
-            probability = np.concatenate([probability, no_action], axis=1)
-            target = np.concatenate([target, no_label], axis=1)
-            target = target / target.sum(axis=1, keepdims=True)
-        else:
-            probability = np.where(target, probability, 1 - probability)
-            target = np.ones_like(target)
-        log = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
-        loss = float(-(target * log).sum(axis=1).mean())
-        self._waited += 1
-        if loss < self._least:
-            self._least, self._waited = loss, 0
-            self._best = to_arrays(training.networks[0]), training.state()
-        return loss
-
-    def is_over(self) -> bool:
-        """Tell whether the loss has not fallen for too long."""
-        return self._waited >= self._patience
-
-    def restore(self, training: "Training") -> None:
-        """Put a training back to where its loss was least."""
-        if self._best is not None:
-            weights, state = self._best
-            training.resume(weights, training.epoch, state)
-
-
-def train(
-    training: Training,
-    videos: Videos,
-    is_labelled: np.ndarray,
-    after_epoch: Callable[[int, dict[str, float], bool], bool] | None = None,
-    early_stopping: EarlyStopping | None = None,
-) -> dict[str, np.ndarray]:
-    """Train for as many epochs as the schedule has.
-
-    Parameters
-    ----------
-    training : Training
-    videos : Videos
-    is_labelled : ndarray of bool of shape (n_videos, n_classes)
-    after_epoch : callable, optional
-        Given the number of the epoch, from 0, its mean losses, and whether it is the last one;
-        true stops the training. For one model, as is early stopping.
-    early_stopping : EarlyStopping, optional
-
-    Returns
-    -------
-    history : dict of ndarrays of shape (n_epochs, n_models)
-        The mean of each loss term in each epoch; nan for what is not computed.
-
-    Raises
-    ------
-    FloatingPointError
-        If the training of every model has diverged; of some, ``training.finite`` tells.
-    Interrupted
-        By the keyboard, after the first epoch; what is trained can be used.
-    """
-    history: dict[str, list[np.ndarray]] = {name: [] for name in HISTORY}
-    if early_stopping is not None and training.epoch:
-        early_stopping.watch(training)  # what is resumed may stay the best
-    features = place(videos, training.device, training.dtype)
-    first = training.epoch
-    interrupted = False
-    try:
-        _run_epochs(training, features, is_labelled, history, after_epoch, early_stopping)
-    except KeyboardInterrupt:
-        n_epochs = len(history[HISTORY[-1]])
-        if not n_epochs:
-            raise
-        history = {name: values[:n_epochs] for name, values in history.items()}
-        training.epoch, interrupted = first + n_epochs, True
-    if early_stopping is not None:
-        early_stopping.restore(training)
-    # The losses of the last step were computed before it.
-    training.finite &= [
-        all(bool(parameter.isfinite().all()) for parameter in network.parameters())
-        for network in training.networks
-    ]
-    if not training.finite.any():
-        raise FloatingPointError(diverged(f" in epoch {training.epoch - 1} in its last step"))
-    means_of_epochs = {name: np.array(values) for name, values in history.items()}
-    if interrupted:
-        raise Interrupted(means_of_epochs)
-    return means_of_epochs
-
-
-def _run_epochs(
-    training: Training,
-    features: HostFeatures | DeviceFeatures,
-    is_labelled: np.ndarray,
-    history: dict[str, list[np.ndarray]],
-    after_epoch: Callable[[int, dict[str, float], bool], bool] | None,
-    early_stopping: EarlyStopping | None,
-) -> None:
-    """Train epoch by epoch, and add the means of each to the history."""
-    absent = np.full(len(training.networks), np.nan)
-    for epoch in range(training.schedule.max_epochs):
-        means = training.run_epoch(features, is_labelled)
-        of_first = {name: float(values[0]) for name, values in means.items()}
-        if not training.finite.any():
-            raise FloatingPointError(diverged(f" in epoch {training.epoch - 1}: {of_first}"))
-        if early_stopping is not None:
-            of_first["validation"] = early_stopping.watch(training)
-            means["validation"] = np.array([of_first["validation"]])
-        for name, values in history.items():
-            values.append(means.get(name, absent))
-        last = epoch + 1 == training.schedule.max_epochs
-        last = last or (early_stopping is not None and early_stopping.is_over())
-        if (after_epoch is not None and after_epoch(epoch, of_first, last)) or last:
-            break
-
-
-def diverged(how: str) -> str:
-    """Message for a training whose losses or weights are not finite."""
-    return (
-        f"Training diverged{how}. Lower learning_rate, or scale the features, for example with "
-        "sklearn.preprocessing.StandardScaler."
-    )
 
 
 def _draw(n: int, n_snippets: int, rng: np.random.Generator) -> slice | np.ndarray:

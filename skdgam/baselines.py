@@ -54,8 +54,9 @@ class MILLocalizer(ActivationMixin, BaseEstimator):
         Videos in each step.
     learning_rate : float, default=2e-3
         Of Adam.
-    proposal_threshold, class_threshold, eta, nms_threshold, snippet_seconds, snippet_offset, \
-tiou_thresholds, random_state
+    proposal_threshold, class_threshold, eta, nms_threshold
+        As for :class:`DGAMLocalizer`.
+    snippet_seconds, snippet_offset, tiou_thresholds, random_state
         As for :class:`DGAMLocalizer`.
 
     Attributes

@@ -103,6 +103,9 @@ def _parser():
         help="CSV with columns video,label (a row for each label), or ActivityNet's JSON",
     )
     writes(fit, "the model, such as model.skdgam")
+    fit.add_argument(
+        "--resume", action="store_true", help="go on with a training that was cut off, if there is"
+    )
     fit.add_argument("--preset", help="start from skdgam.presets, such as SENSORS")
     fit.add_argument(
         "--set",
@@ -156,12 +159,16 @@ def _parser():
 
 
 def _fit(arguments):
-    """Train a localizer on labels of whole recordings."""
+    """Train a localizer on labels of whole recordings.
+
+    Every ten epochs the training is written beside the model, as FILE.checkpoint; cut off by
+    whatever, it goes on from there with --resume, to the same result.
+    """
     from skdgam import DGAMLocalizer, MultiStreamLocalizer, presets
     from skdgam.formats import read_labels
     from skdgam.io import import_safetensors
 
-    _check_output(arguments)
+    checkpoint = _checkpoint(arguments)
     import_safetensors()  # its absence is better known before all the work
     labels = read_labels(arguments.labels)
     X = _features(arguments.features)
@@ -189,15 +196,42 @@ def _fit(arguments):
     n_classes = len(set().union(*y))
     print(f"Training on {len(X)} videos of {n_classes} classes.")
     try:
-        _with_progress(model).fit(X, y)
+        _with_progress(model).fit(X, y, checkpoint)
     except KeyboardInterrupt as interruption:
         if not hasattr(model, "weights_"):
             raise
         model.save(arguments.output)
-        reason = f"{arguments.output} is the model after {model.n_epochs_} epochs"
-        raise KeyboardInterrupt(reason) from interruption
+        raise KeyboardInterrupt(
+            f"{arguments.output} is the model after {model.n_epochs_} epochs; --resume goes on "
+            "from the last checkpoint"
+        ) from interruption
     model.save(arguments.output)
+    for path in _checkpoints(checkpoint):
+        path.unlink()
     print(f"Saved {arguments.output}.")
+
+
+def _checkpoint(arguments):
+    """Where fit writes checkpoints; one that is there is gone on with, or goes."""
+    checkpoint = arguments.output.with_name(f"{arguments.output.name}.checkpoint")
+    cut_off = _checkpoints(checkpoint)
+    if arguments.resume and cut_off:
+        return checkpoint
+    _check_output(arguments)
+    if cut_off and not arguments.force:
+        raise Refused(
+            f"{cut_off[0]} is of a training that was cut off; --resume goes on with it, --force "
+            "begins anew."
+        )
+    for path in cut_off:
+        path.unlink()
+    return checkpoint
+
+
+def _checkpoints(path):
+    """Files of a training that are there: one, or one for each stream."""
+    near = path.parent.glob("*")
+    return sorted(p for p in near if p.name == path.name or p.name.startswith(f"{path.name}."))
 
 
 def _predict(arguments):

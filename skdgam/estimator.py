@@ -13,10 +13,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdgam import _inference
 from skdgam._callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
+from skdgam._checkpoints import Checkpoint
+from skdgam._early_stopping import EarlyStopping
 from skdgam._features import check_features
 from skdgam._fitted import FittedMixin
+from skdgam._loop import Interrupted, train
 from skdgam._stages import Objective
-from skdgam._training import EarlyStopping, Interrupted, Schedule, Training, train
+from skdgam._training import Schedule, Training
 from skdgam._validation import check_classes, check_weak_labels
 from skdgam.networks import DGAM
 from skdgam.sampling import balanced_parts
@@ -297,7 +300,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y, checkpoint=None, checkpoint_every=10):
         """Learn attention and classes from video-level labels.
 
         Parameters
@@ -308,6 +311,12 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             For each video a label, a collection of labels, or its annotation, a list of
             ``(start, end, label)``, of which nothing but the labels is read. A video without
             any label shows background alone.
+        checkpoint : path, optional
+            A file that the training is written to every few epochs, by ``pip install
+            "skdgam[share]"``. If it is there, ``fit`` goes on from it, and the result is to the
+            bit that of a training that was never killed. It stays when training is done.
+        checkpoint_every : int, default=10
+            Epochs from one writing to the next.
 
         Returns
         -------
@@ -317,7 +326,9 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         ------
         TypeError, ValueError
             If `X` or `y` is not of that form; the message names the video. The estimator
-            stays as it was.
+            stays as it was. Also if the checkpoint is of other data or parameters.
+        OSError
+            If the checkpoint cannot be written at the beginning; later, that is a warning.
         FloatingPointError
             If the training diverges.
         KeyboardInterrupt
@@ -326,7 +337,9 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         """
         resumes = self.warm_start and hasattr(self, "weights_")
         report = partial(AfterEpoch, self, X, y)
-        return self._train(X, y, None, resumes, self._settings(Schedule), report)
+        if checkpoint is not None:
+            checkpoint = Checkpoint(checkpoint, checkpoint_every)
+        return self._train(X, y, None, resumes, self._settings(Schedule), report, checkpoint)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None):
@@ -370,7 +383,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         schedule = replace(self._settings(Schedule), max_epochs=1)
         return self._train(X, y, classes, resumes, schedule)
 
-    def _train(self, X, y, classes, resumes, schedule, report=None):
+    def _train(self, X, y, classes, resumes, schedule, report=None, checkpoint=None):
         """Train from the start, or from where the last training stopped."""
         self._check_settings()
         videos = check_features(X, self.n_features_in_ if resumes else None)
@@ -378,7 +391,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             y, len(videos), self.classes_ if resumes else classes
         )
         objectives = [self._settings(Objective)]
-        training = self._start(videos.n_features, len(classes), objectives, schedule)
+        seed = None if checkpoint is None else checkpoint.seed
+        training = self._start(videos.n_features, len(classes), objectives, schedule, seed)
         if resumes:
             state = getattr(self, "training_state_", None)  # no part of a model file
             training.resume(self.weights_, getattr(self, "n_epochs_", 0), state)
@@ -397,7 +411,7 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         report = report and report(fitted)
         interrupted = False
         try:
-            history = train(training, videos, is_labelled, report, early_stopping)
+            history = train(training, videos, is_labelled, report, early_stopping, checkpoint)
         except Interrupted as interruption:
             history, interrupted = interruption.history, True
         history = {name: values[:, 0] for name, values in history.items()}
@@ -418,11 +432,15 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             raise KeyboardInterrupt
         return self
 
-    def _start(self, n_features, n_classes, objectives, schedule):
-        """Begin a training: of one network for each objective, all with the same weights."""
+    def _start(self, n_features, n_classes, objectives, schedule, seed=None):
+        """Begin a training: of one network for each objective, all with the same weights.
+
+        The seed is that of a training to go on with, for where `random_state` names none.
+        """
         device = _inference.resolve_device(self.device)
         dtype = _inference.resolve_precision(self.precision, device)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if seed is None or self.random_state is not None:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         networks = [
             DGAM(
                 n_features,

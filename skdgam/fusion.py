@@ -1,6 +1,7 @@
 """MultiStreamLocalizer: a localizer for each stream of features, fused."""
 
 import copy
+import os
 
 import numpy as np
 from sklearn.base import _fit_context, clone
@@ -101,7 +102,7 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X, y, checkpoint=None, checkpoint_every=10):
         """Fit a clone of each stream's localizer to its columns.
 
         Parameters
@@ -110,6 +111,9 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
             Streams side by side in the columns.
         y : sequence of n entries, or indicator matrix of shape (n, n_classes)
             As for ``DGAMLocalizer.fit``.
+        checkpoint, checkpoint_every
+            As for ``DGAMLocalizer.fit``; each stream has a file of its own, with its name behind
+            a dot.
 
         Returns
         -------
@@ -123,7 +127,8 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         for name, localizer, _ in streams:
             localizers[name] = self._localizer_to_fit(name, localizer, localizer.warm_start)
             with tasks.propagated(name, localizers[name]):
-                localizers[name].fit(videos.columns(columns[name]), y)
+                path = None if checkpoint is None else f"{os.fspath(checkpoint)}.{name}"
+                localizers[name].fit(videos.columns(columns[name]), y, path, checkpoint_every)
         tasks.end()
         return self._set_fitted(localizers, columns, videos.n_features)
 

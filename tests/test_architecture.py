@@ -15,7 +15,17 @@ PACKAGE = Path(skdgam.__file__).parent
 FLOORS = [
     ["intervals", "sampling", "_features", "_validation"],
     ["networks", "losses", "metrics", "io", "formats", "features", "datasets"],
-    ["_batches", "localization", "_inference", "_layers", "_stages", "_training"],
+    [
+        "_batches",
+        "localization",
+        "_inference",
+        "_layers",
+        "_stages",
+        "_training",
+        "_early_stopping",
+        "_checkpoints",
+        "_loop",
+    ],
     [
         "_callbacks",
         "_base",

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from skdgam import DGAMLocalizer, MultiStreamLocalizer, load
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
 from skdgam._training import Training
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
@@ -325,8 +325,34 @@ def test_an_interrupted_training_is_kept(made, tmp_path, capsys, monkeypatch):
     assert run("fit", made / "rgb", made / "labels.csv", "-o", path, *QUICK) == 130
     warning, told = capsys.readouterr().err.splitlines()
     assert warning.startswith("skdgam: warning: Training was interrupted after epoch 2.")
-    assert told == f"skdgam: interrupted; {path} is the model after 2 epochs"
+    reason = "is the model after 2 epochs; --resume goes on from the last checkpoint"
+    assert told == f"skdgam: interrupted; {path} {reason}"
     assert load(path).n_epochs_ == 2
+
+
+def test_a_training_that_was_cut_off_goes_on(made, tmp_path, capsys, monkeypatch):
+    fit = ["fit", made / "rgb", made / "flow", made / "labels.csv", "-o", tmp_path / "model"]
+    kept = io.write_model
+
+    def cut_off(path, description, arrays):
+        kept(path, description, arrays)
+        if description.get("n_epochs"):
+            raise SystemError("killed")
+
+    monkeypatch.setattr(io, "write_model", cut_off)
+    assert run(*fit, *QUICK) == 1
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["model.checkpoint.rgb"]
+    capsys.readouterr()
+    assert run(*fit, *QUICK) == 1
+    assert "cut off; --resume goes on with it, --force begins anew" in capsys.readouterr().err
+    assert run(*fit, *QUICK, "--resume") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    resumed = (tmp_path / "model").read_bytes()
+    assert run(*fit, *QUICK, "--force") == 0
+    assert (tmp_path / "model").read_bytes() == resumed
+    assert run(*fit, *QUICK, "--resume") == 1  # there is nothing to go on with
+    assert "model is there already" in capsys.readouterr().err
 
 
 def test_an_interrupted_prediction_is_kept(made, tmp_path, capsys, monkeypatch):

@@ -458,6 +458,12 @@ def test_warm_start_goes_on_as_if_training_had_never_stopped(data, refresh_every
         np.testing.assert_array_equal(parts.history_[name], values)
 
 
+def test_warm_start_goes_on_with_the_generator_it_began_with(data):
+    whole = quick(max_epochs=4, random_state=np.random.RandomState(0)).fit(*data)
+    parts = quick(max_epochs=2, random_state=np.random.RandomState(0), warm_start=True)
+    assert same_weights(whole, parts.fit(*data).fit(*data))
+
+
 def interrupt_epoch(monkeypatch, interrupted):
     """Press Ctrl-C in the middle of an epoch, counted from 0."""
     run_pass = Training._pass

@@ -11,8 +11,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam._features import check_features
+from skdgam._loop import train
 from skdgam._stages import Objective
-from skdgam._training import Schedule, Training, train
+from skdgam._training import Schedule, Training
 from skdgam._validation import check_weak_labels
 from skdgam.datasets import make_untrimmed
 from skdgam.model_selection import StackedGridSearchCV, WeakLabelKFold

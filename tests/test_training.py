@@ -1,10 +1,11 @@
-"""Properties of the training loop: schedules, history, resuming, early stopping."""
+"""Training: schedules, what an epoch does, the loop over epochs, early stopping."""
 
 import numpy as np
 import pytest
 import torch
 
-from skdgam import _training
+from skdgam import _loop, _training
+from skdgam._early_stopping import EarlyStopping
 from skdgam._features import check_features
 from skdgam._stages import Objective
 from skdgam._training import Schedule
@@ -37,7 +38,7 @@ def run(videos, objective=Objective(), after_epoch=None, **changes):  # noqa: B0
     network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
     schedule = make_schedule(**changes)
     training = _training.Training([network], [objective], schedule, 0)
-    return network, _training.train(training, videos, IS_LABELLED, after_epoch)
+    return network, _loop.train(training, videos, IS_LABELLED, after_epoch)
 
 
 def test_warmup_rises_linearly_and_stays():
@@ -91,9 +92,9 @@ def stop_early(videos, patience, **changes):
     network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
     training = _training.Training([network], [Objective()], make_schedule(**changes), 0)
     watched = np.array([False, False, True, True, True])
-    early_stopping = _training.EarlyStopping(videos.part(watched), IS_LABELLED[watched], patience)
+    early_stopping = EarlyStopping(videos.part(watched), IS_LABELLED[watched], patience)
     rest = videos.part(~watched), IS_LABELLED[~watched]
-    history = _training.train(training, *rest, early_stopping=early_stopping)
+    history = _loop.train(training, *rest, early_stopping=early_stopping)
     return training, history["validation"][:, 0], early_stopping
 
 

@@ -91,6 +91,7 @@ def load_hapt(
         snippet_seconds, snippet_offset : float
             0.32, and 0.48: snippet i stands for the middle of its window.
         DESCR : str
+            What the data are.
 
     Raises
     ------

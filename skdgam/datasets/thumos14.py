@@ -92,6 +92,7 @@ def load_thumos14(
         annotations : list of n interval arrays, or None
             In seconds. The DGAM distribution has none for training.
         names : ndarray of str of shape (n,)
+            Of the videos, as in the files.
         durations : ndarray of shape (n,), or None
             In seconds, where the annotations tell them.
         streams : dict of str to slice
@@ -99,6 +100,7 @@ def load_thumos14(
         snippet_seconds, snippet_offset : float
             0.64 and 0.
         DESCR : str
+            What the data are.
 
     Raises
     ------

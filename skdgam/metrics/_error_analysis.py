@@ -57,6 +57,7 @@ def error_analysis(
             becomes that interval, other false detections of the kind go, and so do intervals
             that are missed. Costs do not add up: after one error comes the next.
         count : dict of str to int
+            How many errors of each kind there are.
         errors : list of n ndarrays of str
             What each detection is, in the order of `y_pred`: ``""`` for a hit.
 
