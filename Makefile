@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
-.PHONY: test lint demo bench bench-gpu bench-quality clean
+.PHONY: test lint docs demo bench bench-gpu bench-quality clean
 test: lint
 	$(BIN)/python -m pytest -q
 
@@ -12,6 +12,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A warning is an error. The examples are run; the one on HAPT where it is there.
+docs: .venv/installed
+	HAPT=$(HAPT) $(BIN)/python -m sphinx -W --keep-going -q -j auto docs docs/_build/html
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py $(if $(HAPT),--hapt $(HAPT))
@@ -36,8 +40,8 @@ bench-quality: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test,docs]'
 	touch $@
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/_build docs/api docs/auto_examples docs/sg_execution_times.rst .mypy_cache .pytest_cache .ruff_cache .hypothesis
