@@ -24,8 +24,7 @@ from skdgam.preprocessing import SnippetTransformer
 from skdgam.presets import SENSORS
 
 if not os.environ.get("HAPT"):
-    print("HAPT is not here: set the environment variable HAPT to its path.")
-    sys.exit()
+    sys.exit("HAPT is not here: set the environment variable HAPT to its path.")
 
 # %%
 # A snippet is a window of 1.28 s, one every 0.32 s, described by statistics of the accelerometer
