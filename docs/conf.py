@@ -68,8 +68,7 @@ ORDER = [
 sphinx_gallery_conf = {
     "examples_dirs": str(Path(__file__).parents[1] / "examples"),
     "gallery_dirs": "auto_examples",
-    # The example on data that is not here is shown, not run.
-    "filename_pattern": "/plot_" if os.environ.get("HAPT") else "/plot_(?!hapt)",
+    "filename_pattern": "/plot_",
     "ignore_pattern": "demo",
     "within_subsection_order": ExplicitOrder(ORDER),
     "abort_on_example_error": True,

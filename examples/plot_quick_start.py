@@ -2,46 +2,57 @@
 Quick start
 ===========
 
-Train on labels of whole recordings, and find when actions start and end.
+Tell a model which actions occur in each video, and it finds when they happen.
 """
 
 from skdgam import DGAMLocalizer
 from skdgam.datasets import make_untrimmed
-from skdgam.plotting import LocalizationDisplay, PrecisionRecallDisplay, TrainingDisplay
+from skdgam.plotting import LocalizationDisplay
 
 # %%
-# A video is an array of snippets × features, and lengths differ. These are made up: beside each
-# action lies its *context*, which carries evidence of the same class, and is easily taken for it.
+# A video is an array: a row for each snippet, a column for each feature. Lengths may differ. These
+# videos are made up.
 
-X, y = make_untrimmed(n_videos=120, n_classes=3, random_state=1)
-X_train, y_train, X_test, y_test = X[:80], y[:80], X[80:], y[80:]
-X[0].shape, X[1].shape
-
-# %%
-# All that training is told: which actions a video shows.
-
-labels = [set(video["label"].tolist()) for video in y_train]
-labels[:3]
+X, y = make_untrimmed(n_videos=120, n_classes=3, random_state=0)
+X_train, X_test, y_test = X[:60], X[60:], y[60:]
+print("First videos:", *(video.shape for video in X[:3]))
 
 # %%
+# All that training is told is which actions a video shows, never when.
 
-model = DGAMLocalizer(max_epochs=100, warmup_epochs=20, random_state=0).fit(X_train, labels)
-TrainingDisplay.from_estimator(model)
-
-# %%
-# Each detection has a start and an end in seconds, a label, and a score: the higher, the surer.
-
-detections = model.predict(X_test)
-detections[0]
+labels = [set(intervals["label"].tolist()) for intervals in y[:60]]
+print("First labels:", *labels[:3])
 
 # %%
-# Where intervals are known, here from how the videos were made, mean average precision says how
-# good the detections are.
+# The defaults are for larger data. For so few short videos a third of the epochs will do, and 100
+# snippets of each video in an epoch.
+
+model = DGAMLocalizer(max_epochs=100, warmup_epochs=20, n_snippets=100, random_state=0)
+model.fit(X_train, labels)
+
+# %%
+# ``predict`` finds the intervals of videos that training has not seen, an array for each video;
+# ``predict_frame`` makes one table of them. Times are in seconds. The best of the first video:
+
+detections = model.predict_frame(X_test)
+first = detections[detections["video"] == 0].sort_values("score", ascending=False)
+print(first.head().round(2).to_string(index=False))
+
+# %%
+# What is true in this video is known here:
+
+print(*(f"{start:.2f} to {end:.2f} s: {label}" for start, end, label in y_test[0]), sep="\n")
+
+# %%
+# There are many more detections, of low score. How well true intervals are ranked before others is
+# what mean average precision says. A detection is right if its tIoU with a true interval, the time
+# that they share relative to the time that they cover together, is 0.5 or more.
 
 print(f"mAP at tIoU 0.5: {model.score(X_test, y_test):.2f}")
-PrecisionRecallDisplay.from_predictions(y_test, detections)
 
 # %%
-# Three videos: true intervals above detections, darker for a higher score, and attention below.
+# Three test videos. Each class has a lane, with the truth above, detections below it, and the class
+# activation (T-CAM) beneath. Attention, at the bottom, says how much each snippet is part of any
+# action. Of video 2, the only action 0 is missed.
 
-LocalizationDisplay.from_estimator(model, X_test, y_test, videos=[0, 1, 2])
+display = LocalizationDisplay.from_estimator(model, X_test, y_test, videos=[0, 1, 2])

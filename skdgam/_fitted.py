@@ -67,12 +67,18 @@ class FittedMixin(SaveMixin, ActivationMixin):
         -------
         error : list of n ndarrays of shape (n_snippets_i,), not negative
             Squared, averaged over features.
+
+        Raises
+        ------
+        ValueError
+            If the generative part has not been trained.
         """
         check_is_fitted(self)
-        if "decoder.first.weight" not in self.weights_:
+        if not np.isfinite(getattr(self, "history_", {}).get("cvae_kl", [])).any():
             raise ValueError(
-                "This localizer has no generative part, which the released checkpoint that it "
-                "comes from does not hold; partial_fit or fit would train one."
+                "The generative part of this localizer has not been trained: it was fitted with "
+                "gamma1=0, or comes from a released checkpoint, which holds none. Set gamma1, and "
+                "fit it; with warm_start=True that goes on from the weights that are there."
             )
 
         def error(network, x, seen):

@@ -1,4 +1,4 @@
-"""The two stages of training: their losses, and the gradients of these (METHOD §2).
+"""The two stages of training: their losses, and the gradients of these.
 
 Several models of one shape learn at once, from the same snippets and with the same noise. Weights,
 and what they make of snippets, have a leading axis (n_models,); snippets are columns. The wide

@@ -1,4 +1,4 @@
-"""One epoch of training: stage (b), then stage (a), with sampling and warm-up (METHOD §2)."""
+"""One epoch of training: stage (b), then stage (a), with sampling and warm-up."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

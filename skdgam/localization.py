@@ -1,4 +1,4 @@
-"""From attention and class activation to proposals: the two ways of METHOD §3 (numpy)."""
+"""From attention and class activation to proposals: by T-CAM or by attention (numpy)."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-r"""The losses of DGAM that are narrow, one pure function an equation (METHOD §2).
+r"""The losses of DGAM that are narrow, one pure function an equation.
 
 Snippets of several videos lie one after the other as rows. What belongs to which video, and
 how much each row counts, is said by one matrix: `membership` (n_videos, n_rows) holds the

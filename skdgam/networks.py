@@ -1,4 +1,4 @@
-"""The networks of one stream: attention, classifier, and conditional VAE (METHOD §1)."""
+"""The networks of one stream: attention, classifier, and conditional VAE."""
 
 from typing import Any
 

@@ -9,7 +9,7 @@ __all__ = ["balanced_parts", "mirrored_window", "stratified_sample", "uniform_sa
 def stratified_sample(n_available: int, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Draw one random snippet from each of `n_samples` equal parts of a video.
 
-    For training (METHOD §2): the draw covers the whole video, and differs from time to time.
+    For training: the draw covers the whole video, and differs from time to time.
 
     Parameters
     ----------

@@ -706,9 +706,17 @@ def test_a_released_checkpoint_has_no_generative_part_until_it_is_trained_on(
     data, fitted, released_checkpoint
 ):
     model = DGAMLocalizer.from_released(released_checkpoint, fitted.classes_)
-    with pytest.raises(ValueError, match="no generative part"):
+    with pytest.raises(ValueError, match="generative part of this localizer has not been trained"):
         model.reconstruction_error(data[0])
     model.partial_fit(*data)
+    assert len(model.reconstruction_error(data[0])) == len(data[0])
+
+
+def test_a_generative_part_that_was_not_trained_says_nothing(data):
+    model = quick(gamma1=0.0, warm_start=True).fit(*data)
+    with pytest.raises(ValueError, match="fitted with gamma1=0, .*; with warm_start=True that"):
+        model.reconstruction_error(data[0])
+    model.set_params(gamma1=0.5).fit(*data)
     assert len(model.reconstruction_error(data[0])) == len(data[0])
 
 

@@ -93,7 +93,7 @@ def test_signal_is_four_fifths_and_squared_attention_one():
 
 
 def transparent_proposals(activation, threshold, eta):
-    """METHOD §3, steps 1 to 5 for one class and one stream, point by point."""
+    """The released way for one class and one stream, point by point."""
     attention, signal = activation.attention, activation.attention * expit(activation.tcam[:, 0])
 
     def at(values, point):

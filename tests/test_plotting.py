@@ -4,6 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
@@ -15,6 +17,7 @@ from skdgam.plotting import (
     PrecisionRecallDisplay,
     TrainingDisplay,
 )
+from skdgam.preprocessing import SnippetTransformer
 
 Y_TRUE = [[(1.0, 4.0, "jump"), (6.0, 9.0, "run")], [], [(0.5, 2.0, "swim")]]
 Y_PRED = [
@@ -234,6 +237,17 @@ def test_estimator_draws_what_the_model_says(data, model):
 def test_estimator_draws_the_videos_asked_for(data, model, videos, titles):
     display = LocalizationDisplay.from_estimator(model, data[0], videos=videos)
     assert [ax.get_title(loc="left").split(":")[0] for ax in display.axes_] == titles
+
+
+@pytest.mark.parametrize("n_steps", [0, 1])
+def test_a_pipeline_is_drawn_as_its_localizer(data, model, n_steps):
+    X, y = data
+    steps = [SnippetTransformer(StandardScaler(with_std=False)).fit(X)] * n_steps
+    shifted = [x + steps[0].transformer_.mean_.astype(np.float32) if steps else x for x in X]
+    pipeline = make_pipeline(*steps, model)
+    display = LocalizationDisplay.from_estimator(pipeline, shifted, y, videos=[1])
+    expected = LocalizationDisplay.from_estimator(model, X, y, videos=[1])
+    np.testing.assert_allclose(display.attention[0], expected.attention[0], atol=1e-4)
 
 
 def test_estimator_reads_no_other_video(data, model):

@@ -49,10 +49,10 @@ def make_untrimmed(
     """Make features and annotations of untrimmed videos with planted actions.
 
     Each snippet is a scene, that of its video, plus noise. Snippets of an action carry the
-    evidence of their class and an appearance that the actions of all classes share. Beside an
-    action lies its context: evidence of its class without the appearance. A classifier alone
-    has no reason to tell the two apart, which is the confusion that DGAM is about; what does
-    is that context looks different.
+    evidence of their class and an appearance that the actions of all classes share. On either side
+    of an action lies its context, 0.3 to 1 times as long and no longer than 10 s: evidence of its
+    class without the appearance. A classifier alone has no reason to tell the two apart, which is
+    the confusion that DGAM is about; what does is that context looks different.
 
     Parameters
     ----------

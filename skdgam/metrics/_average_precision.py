@@ -19,7 +19,7 @@ def average_precision(
     *,
     classes: npt.ArrayLike | None = None,
 ) -> np.ndarray:
-    r"""Average precision of each class at each tIoU threshold (METHOD §4).
+    r"""Average precision of each class at each tIoU threshold.
 
     Detections of all videos, best score first, each take the ground truth of their own
     video and class with the highest tIoU that is not yet taken and reaches the threshold;

@@ -1,6 +1,7 @@
 """Timelines of videos: what is there, and what a localizer found."""
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
 from skdgam._validation import check_annotations, check_detections, check_durations
@@ -94,7 +95,7 @@ default=None
 
         Parameters
         ----------
-        estimator : DGAMLocalizer or MultiStreamLocalizer
+        estimator : localizer, or Pipeline that ends in one
             Fitted. It also says which seconds a snippet stands for.
         X : sequence of n arrays of shape (n_snippets_i, n_features)
         y : sequence of n annotations, default=None
@@ -123,6 +124,9 @@ default=None
             durations = check_durations(durations, len(X))[chosen]
         names = [f"video {i}" if names is None else names[i] for i in chosen]
         X = _safe_indexing(X, chosen)
+        if isinstance(estimator, Pipeline):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
         # Streams share the times of their snippets.
         first, *_ = getattr(estimator, "localizers_", {"": estimator}).values()
         return cls.from_predictions(
