@@ -17,6 +17,7 @@ from skdgam._training import Training
 
 __all__ = ["Checkpoint"]
 
+KIND = "checkpoint"  # in place of the class of a model
 N_LOOKED_AT = 16  # videos whose first snippet tells whether features are the same
 
 
@@ -45,7 +46,7 @@ class Checkpoint:
         self._content = None
         if self.path.exists():
             self._content = io.read_model(self.path)
-            if self._content[0].get("kind") != "checkpoint":
+            if self._content[0].get("class") != KIND:
                 raise ValueError(f"{self.path} is no checkpoint; name another file for it.")
         self.seed = None if self._content is None else self._content[0]["about"]["random_state"]
 
@@ -110,7 +111,7 @@ class Checkpoint:
         arrays = _flat("weights", to_arrays(training.networks[0]))
         arrays |= _flat("moments", training.state()["moments"]) | _flat("history", history)
         description = {
-            "kind": "checkpoint",
+            "class": KIND,
             "about": self._about,
             "epoch": training.epoch,
             "n_epochs": len(next(iter(history.values()), [])),

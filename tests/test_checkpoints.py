@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdgam import DGAMLocalizer, MultiStreamLocalizer, io
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
 from skdgam.datasets import make_untrimmed
 
 STOPS = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 3}
@@ -158,6 +158,12 @@ def test_a_file_that_is_none_is_refused(data, tmp_path):
     (tmp_path / "text").write_text("no")
     with pytest.raises(ValueError, match="text is no model file of skdgam, or is damaged"):
         localizer().fit(*data, tmp_path / "text")
+
+
+def test_a_checkpoint_is_no_model(data, tmp_path):
+    localizer(1).fit(*data, tmp_path / "file")
+    with pytest.raises(ValueError, match="file holds a 'checkpoint', but load knows only DGAMLoc"):
+        load(tmp_path / "file")
 
 
 def test_the_interval_between_files_must_be_an_epoch(data, tmp_path):
