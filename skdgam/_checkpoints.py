@@ -13,7 +13,7 @@ from skdgam import io
 from skdgam._early_stopping import EarlyStopping
 from skdgam._features import Videos
 from skdgam._inference import to_arrays
-from skdgam._training import Training
+from skdgam._training import PARTS, Training
 
 __all__ = ["Checkpoint"]
 
@@ -166,7 +166,7 @@ def _nested(arrays):
 
 
 def _state(tree, seed):
-    """Rebuild the state of a training; its numbers of steps are no arrays of one."""
+    """Rebuild the state of a training; a part that has made no step yet is not in the file."""
     moments = {
         part: {
             int(index): {
@@ -175,6 +175,6 @@ def _state(tree, seed):
             }
             for index, of_parameter in of_part.items()
         }
-        for part, of_part in tree.get("moments", {}).items()
+        for part, of_part in ({part: {} for part in PARTS} | tree.get("moments", {})).items()
     }
     return {"seed": seed, "moments": moments}

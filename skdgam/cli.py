@@ -199,7 +199,10 @@ def _fit(arguments):
         _with_progress(model).fit(X, y, checkpoint)
     except KeyboardInterrupt as interruption:
         if not hasattr(model, "weights_"):
-            raise
+            if not _checkpoints(checkpoint):
+                raise
+            reason = "--resume goes on from the last checkpoint"
+            raise KeyboardInterrupt(reason) from interruption
         model.save(arguments.output)
         raise KeyboardInterrupt(
             f"{arguments.output} is the model after {model.n_epochs_} epochs; --resume goes on "

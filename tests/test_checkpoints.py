@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
+from skdgam._training import Training
 from skdgam.datasets import make_untrimmed
 
 STOPS = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 3}
@@ -38,7 +39,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(values, other.history_[name], err_msg=name)
 
 
-@pytest.mark.parametrize("changes", [{}, STOPS, EXTENDED, {"refresh_every": 4}])
+@pytest.mark.parametrize("changes", [{}, STOPS, EXTENDED, {"refresh_every": 4}, {"gamma1": 0.0}])
 def test_what_goes_on_is_what_never_stopped(data, tmp_path, changes):
     path = tmp_path / "checkpoint"
     whole = localizer(**changes).fit(*data)
@@ -50,6 +51,17 @@ def test_what_goes_on_is_what_never_stopped(data, tmp_path, changes):
         model.set_params(warm_start=True, max_epochs=2).fit(*data) for model in (resumed, whole)
     ]
     assert_same(*more)
+
+
+def test_what_was_cut_off_in_the_first_epoch_goes_on(data, tmp_path, monkeypatch):
+    def killed(self, *arguments):
+        raise SystemError("killed")
+
+    monkeypatch.setattr(Training, "run_epoch", killed)
+    with pytest.raises(SystemError):
+        localizer(3).fit(*data, tmp_path / "checkpoint")
+    monkeypatch.undo()
+    assert_same(localizer(3).fit(*data, tmp_path / "checkpoint"), localizer(3).fit(*data))
 
 
 def test_a_warm_start_goes_on_too(data, tmp_path):

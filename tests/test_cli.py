@@ -330,6 +330,19 @@ def test_an_interrupted_training_is_kept(made, tmp_path, capsys, monkeypatch):
     assert load(path).n_epochs_ == 2
 
 
+def test_interrupted_streams_go_on_from_a_checkpoint(made, tmp_path, capsys, monkeypatch):
+    def interrupted(self, *arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "run_epoch", interrupted)
+    fit = ["fit", made / "rgb", made / "flow", made / "labels.csv", "-o", tmp_path / "model"]
+    assert run(*fit, *QUICK) == 130
+    told = capsys.readouterr().err
+    assert told == "skdgam: interrupted; --resume goes on from the last checkpoint\n"
+    monkeypatch.undo()
+    assert run(*fit, *QUICK, "--resume") == 0
+
+
 def test_a_training_that_was_cut_off_goes_on(made, tmp_path, capsys, monkeypatch):
     fit = ["fit", made / "rgb", made / "flow", made / "labels.csv", "-o", tmp_path / "model"]
     kept = io.write_model
