@@ -15,7 +15,7 @@ lint: .venv/installed
 
 # A warning is an error. The examples are run; the one on HAPT where it is there.
 docs: .venv/installed
-	HAPT=$(HAPT) $(BIN)/python -m sphinx -W --keep-going -q -j auto docs docs/_build/html
+	HAPT=$(abspath $(HAPT)) $(BIN)/python -m sphinx -W --keep-going -q -j auto docs docs/_build/html
 
 demo: .venv/installed
 	$(BIN)/python examples/demo.py $(if $(HAPT),--hapt $(HAPT))
