@@ -34,6 +34,7 @@ CANDIDATES = {
     "localization": ["tcam", "attention"],
 }
 SCORES = {"separability_scorer": separability_scorer, "video_level_scorer": video_level_scorer}
+PRODUCT = "weak_label_scorer"
 
 
 def scored(data_of, candidate, seed):
@@ -42,7 +43,8 @@ def scored(data_of, candidate, seed):
     model = DGAMLocalizer(**time, **candidate, batch_size=32, random_state=seed).fit(X, y)
     mean_ap = mean_average_precision(y_test, model.predict(X_test), TIOU).mean()
     labels = [set(video["label"].tolist()) for video in y_test]
-    return [100 * mean_ap, *(score(model, X_test, labels) for score in SCORES.values())]
+    scores = [score(model, X_test, labels) for score in SCORES.values()]
+    return [100 * mean_ap, *scores, np.prod(scores)]
 
 
 def main():
@@ -63,7 +65,7 @@ def main():
     mean_ap = found[..., 0]
     print("| | rank correlation | mAP of its choice |")
     print("|---|--:|--:|")
-    for name, scores in zip(SCORES, np.moveaxis(found[..., 1:], -1, 0), strict=True):
+    for name, scores in zip([*SCORES, PRODUCT], np.moveaxis(found[..., 1:], -1, 0), strict=True):
         of_seeds = zip(scores, mean_ap, strict=True)
         correlation = np.mean([spearmanr(score, ap).statistic for score, ap in of_seeds])
         chosen = np.take_along_axis(mean_ap, scores.argmax(axis=1)[:, None], axis=1).mean()

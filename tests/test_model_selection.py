@@ -21,6 +21,7 @@ from skdgam.model_selection import (
     localization_scorer,
     separability_scorer,
     video_level_scorer,
+    weak_label_scorer,
 )
 from skdgam.preprocessing import SnippetTransformer
 
@@ -269,6 +270,12 @@ def test_separability_does_not_depend_on_the_scale_of_features(data):
     assert separability_scorer(pipeline, X, y) == separability_scorer(pipeline[-1], scaled, y)
 
 
+def test_weak_label_scorer_is_the_product_of_both(data, fitted):
+    X, y = data
+    product = separability_scorer(fitted, X, y) * video_level_scorer(fitted, X, y)
+    assert weak_label_scorer(fitted, X, y) == product > 0
+
+
 def test_separability_scorer_refuses(data, fitted):
     X, y = data
     with pytest.raises(NotFittedError, match="not fitted"):
@@ -301,7 +308,7 @@ def test_scorers_take_several_streams(data):
 
 
 def test_scorers_pickle(data, fitted):
-    for scorer in (localization_scorer(0.3), separability_scorer, video_level_scorer):
+    for scorer in (localization_scorer(0.3), weak_label_scorer):
         copied = pickle.loads(pickle.dumps(scorer))
         assert copied(fitted, *data) == scorer(fitted, *data)
 
