@@ -101,6 +101,11 @@ def map_snippets(
 
     `seen` is what attention and classifier are given of the snippets x. Short videos go through
     the networks together, long ones in parts; both are of the dtype of the networks.
+
+    Raises
+    ------
+    FloatingPointError
+        If something is not finite.
     """
     weight = network.classifier.weight
     n_rows = ROWS_AT_ONCE[weight.device.type]
@@ -118,7 +123,13 @@ def map_snippets(
                 seen = seen.flatten(1)
             with torch.inference_mode():
                 parts.append(function(network, x, seen).float().cpu().numpy())
-        yield from np.split(np.concatenate(parts), np.cumsum(lengths[:-1]))
+        values = np.concatenate(parts)
+        if not np.isfinite(values).all():
+            raise FloatingPointError(
+                f"The networks overflow on features of up to {np.abs(rows).max():.2g}. Give them "
+                "features of the scale that they were trained on."
+            )
+        yield from np.split(values, np.cumsum(lengths[:-1]))
 
 
 def activations(

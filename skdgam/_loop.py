@@ -1,5 +1,6 @@
 """The loop over epochs: history, early stopping, the end."""
 
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -8,9 +9,10 @@ from skdgam._batches import DeviceFeatures, HostFeatures, place
 from skdgam._checkpoints import Checkpoint
 from skdgam._early_stopping import EarlyStopping
 from skdgam._features import Videos
+from skdgam._layers import Tensors
 from skdgam._training import Training
 
-__all__ = ["Interrupted", "train"]
+__all__ = ["Diverged", "Interrupted", "train"]
 
 HISTORY = (
     *("foreground", "background", "guide", "reconstruction"),
@@ -19,11 +21,15 @@ HISTORY = (
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted after some epochs, whose history this holds."""
+    """Training was interrupted after some epochs, whose `history` this holds."""
 
-    def __init__(self, history: dict[str, np.ndarray]):
-        super().__init__()
-        self.history = history
+    history: dict[str, np.ndarray]
+
+
+class Diverged(FloatingPointError):
+    """Training has diverged after some epochs, whose `history` this holds."""
+
+    history: dict[str, np.ndarray]
 
 
 def train(
@@ -57,6 +63,8 @@ def train(
     ------
     FloatingPointError
         If the training of every model has diverged; of some, ``training.finite`` tells.
+    Diverged
+        The same, but the training has been put back to where its weights were good.
     Interrupted
         By the keyboard, after the first epoch; what is trained can be used.
     """
@@ -67,29 +75,38 @@ def train(
     if early_stopping is not None and training.epoch and early_stopping.best is None:
         early_stopping.watch(training)  # what is resumed may stay the best
     features = place(videos, training.device, training.dtype)
-    interrupted = False
+    begun_with: deque[Tensors] = deque(maxlen=2)
+    ended: Interrupted | Diverged | None = None
     try:
         _run_epochs(
-            training, features, is_labelled, history, after_epoch, early_stopping, checkpoint
+            *(training, features, is_labelled, history, begun_with),
+            *(after_epoch, early_stopping, checkpoint),
         )
     except KeyboardInterrupt:
         n_epochs = len(history[HISTORY[-1]])
         if not n_epochs:
             raise
+        ended = Interrupted()
+    except FloatingPointError as error:
+        # The weights that this epoch began with may be finite and their losses not. Those of the
+        # epoch before have been seen to work.
+        n_epochs = len(history[HISTORY[-1]]) - 1
+        if n_epochs < 1 or len(begun_with) < 2:
+            raise
+        training.restore(begun_with[0])
+        ended = Diverged(
+            f"{error} The localizer is fitted as it was after epoch {first + n_epochs}, and with "
+            "warm_start=True, fit goes on from there."
+        )
+    if ended is not None:
         history = {name: values[:n_epochs] for name, values in history.items()}
-        training.epoch, interrupted = first + n_epochs, True
+        training.epoch = first + n_epochs
     if early_stopping is not None:
         early_stopping.restore(training)
-    # The losses of the last step were computed before it.
-    training.finite &= [
-        all(bool(parameter.isfinite().all()) for parameter in network.parameters())
-        for network in training.networks
-    ]
-    if not training.finite.any():
-        raise FloatingPointError(diverged(f" in epoch {training.epoch - 1} in its last step"))
     means_of_epochs = {name: np.array(values) for name, values in history.items()}
-    if interrupted:
-        raise Interrupted(means_of_epochs)
+    if ended is not None:
+        ended.history = means_of_epochs
+        raise ended
     return means_of_epochs
 
 
@@ -98,19 +115,20 @@ def _run_epochs(
     features: HostFeatures | DeviceFeatures,
     is_labelled: np.ndarray,
     history: dict[str, list[np.ndarray]],
+    begun_with: deque[Tensors],
     after_epoch: Callable[[int, dict[str, float], bool], bool] | None,
     early_stopping: EarlyStopping | None,
     checkpoint: Checkpoint | None,
 ) -> None:
-    """Train epoch by epoch, and add the means of each to the history."""
+    """Train epoch by epoch; add to the history, and to the weights that each began with."""
     absent = np.full(len(training.networks), np.nan)
     for epoch in range(len(history[HISTORY[-1]]), training.schedule.max_epochs):
         if early_stopping is not None and early_stopping.is_over():
             break
+        if len(training.networks) == 1:
+            begun_with.append(training.weights())
         means = training.run_epoch(features, is_labelled)
         of_first = {name: float(values[0]) for name, values in means.items()}
-        if not training.finite.any():
-            raise FloatingPointError(diverged(f" in epoch {training.epoch - 1}: {of_first}"))
         if early_stopping is not None:
             of_first["validation"] = early_stopping.watch(training)
             means["validation"] = np.array([of_first["validation"]])
@@ -122,11 +140,3 @@ def _run_epochs(
             checkpoint.after_epoch(training, history, early_stopping, last)
         if (after_epoch is not None and after_epoch(epoch, of_first, last)) or last:
             break
-
-
-def diverged(how: str) -> str:
-    """Message for a training whose losses or weights are not finite."""
-    return (
-        f"Training diverged{how}. Lower learning_rate, or scale the features, for example with "
-        "sklearn.preprocessing.StandardScaler."
-    )

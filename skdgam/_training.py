@@ -109,6 +109,11 @@ class Training:
         -------
         means : dict of ndarrays of shape (n_models,)
             The mean of each loss term; those of the CVAE are left out if γ₁ is 0.
+
+        Raises
+        ------
+        FloatingPointError
+            If the training of every model has diverged; of some, `finite` tells.
         """
         schedule = self.schedule
         # The same draw for `refresh_every` epochs, also if training is resumed between them.
@@ -121,11 +126,29 @@ class Training:
         if any(objective.gamma1 for objective in self.objectives):  # else none looks at its CVAE
             terms |= self._pass("cvae", CVAEStage, CVAE_SCALE * warmup, *sampled)
         terms |= self._pass("heads", AttentionStage, gamma1_warmup, *sampled)
+        # The losses of the last step were computed before it.
+        finite = [weight.isfinite().flatten(1).all(dim=1) for weight in self._weights.values()]
+        self.finite &= torch.stack(finite).all(dim=0).cpu().numpy()
+        losses = torch.stack(list(terms.values())).cpu().numpy()  # from the device in one go
+        self.finite &= np.isfinite(losses).all(axis=(0, 1))
+        if not self.finite.any():
+            went_first = _not_finite(dict(zip(terms, losses[..., 0], strict=True)))
+            raise FloatingPointError(
+                f"Training diverged in epoch {self.epoch + 1}: {went_first}. Lower learning_rate, "
+                f"which is {schedule.learning_rate:g}, or scale the features, for example by "
+                "SnippetTransformer(StandardScaler())."
+            )
         self.epoch += 1
-        # From the device in one go.
-        means = torch.stack(list(terms.values())).cpu().numpy()
-        self.finite &= np.isfinite(means).all(axis=0)
-        return dict(zip(terms, means, strict=True))
+        return dict(zip(terms, losses.mean(axis=1), strict=True))
+
+    def weights(self) -> Tensors:
+        """Copy the weights of all models."""
+        return {name: weight.clone() for name, weight in self._weights.items()}
+
+    def restore(self, weights: Tensors) -> None:
+        """Put weights back to what they were."""
+        for name, weight in self._weights.items():
+            weight.copy_(weights[name])
 
     def state(self, model: int = 0) -> dict[str, Any]:
         """Everything of a model but its weights, as numbers and arrays that any machine reads."""
@@ -180,9 +203,9 @@ class Training:
         is_labelled: np.ndarray,
         drawn: list[slice | np.ndarray],
     ) -> Tensors:
-        """Step over the videos in random order, and return the mean of each term of the loss.
+        """Step over the videos in random order, and return each term of the loss.
 
-        The last short batch is dropped.
+        That is one of shape (n_batches, n_models). The last short batch is dropped.
         """
         rng = np.random.default_rng([self.seed, self.epoch, list(PARTS).index(part)])
         dropout = self.objectives[0].dropout if part == "heads" else 0.0
@@ -222,7 +245,7 @@ class Training:
                 self._weights[name].grad = gradient.contiguous()  # as the fused Adam takes it
             self._optimizers[part].step()
             terms.append(of_batch)
-        return {name: torch.stack([t[name] for t in terms]).mean(dim=0) for name in terms[0]}
+        return {name: torch.stack([t[name] for t in terms]) for name in terms[0]}
 
     def _stacks(self) -> Iterator[tuple[Tensors, Sequence[Objective]]]:
         """Weights and objectives of models that one operation serves.
@@ -247,6 +270,18 @@ class Training:
         """Factors (n, m) of dropout: 0, or what makes up for zeros in the mean."""
         kept = self._deviates(n, m, rng) > ndtri(dropout)
         return kept.to(self.dtype).mul_(1 / (1 - dropout))
+
+
+def _not_finite(losses: dict[str, np.ndarray]) -> str:
+    """Say what went first: a term of the losses (n_batches,) of one model, or its weights."""
+    of_cvae = [name for name in losses if name.startswith("cvae_")]
+    of_heads = [name for name in losses if name not in of_cvae]
+    for names, stage in [(of_cvae, "(b), of the CVAE"), (of_heads, "(a), of attention")]:
+        for batch, values in enumerate(zip(*(losses[name] for name in names), strict=True)):
+            for name, value in zip(names, values, strict=True):
+                if not np.isfinite(value):
+                    return f"{name} is {value} in batch {batch + 1} of stage {stage}"
+    return "all losses are finite, but no longer the weights after the last step"
 
 
 def _draw(n: int, n_snippets: int, rng: np.random.Generator) -> slice | np.ndarray:

@@ -17,7 +17,8 @@ from skdgam._checkpoints import Checkpoint
 from skdgam._early_stopping import EarlyStopping
 from skdgam._features import check_features
 from skdgam._fitted import FittedMixin
-from skdgam._loop import Interrupted, train
+from skdgam._loop import Diverged, Interrupted, train
+from skdgam._sanity import warn_of_attention, warn_of_scale
 from skdgam._stages import Objective
 from skdgam._training import Schedule, Training
 from skdgam._validation import check_classes, check_weak_labels
@@ -330,7 +331,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         OSError
             If the checkpoint cannot be written at the beginning; later, that is a warning.
         FloatingPointError
-            If the training diverges.
+            If the training diverges. After some epochs, the estimator is fitted nevertheless, as
+            it was when its losses were last finite.
         KeyboardInterrupt
             If it is interrupted. After the first epoch, the estimator is fitted nevertheless, and
             warns so.
@@ -390,6 +392,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         classes, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
         )
+        if not resumes:
+            warn_of_scale(videos)
         objectives = [self._settings(Objective)]
         seed = None if checkpoint is None else checkpoint.seed
         training = self._start(videos.n_features, len(classes), objectives, schedule, seed)
@@ -409,20 +413,21 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
             )
             videos, is_labelled = videos.part(~held_out), is_labelled[~held_out]
         report = report and report(fitted)
-        interrupted = False
+        ended = None
         try:
             history = train(training, videos, is_labelled, report, early_stopping, checkpoint)
-        except Interrupted as interruption:
-            history, interrupted = interruption.history, True
+        except (Interrupted, Diverged) as error:
+            history, ended = error.history, error
         history = {name: values[:, 0] for name, values in history.items()}
         if resumes:
             before = getattr(self, "history_", {})
             history = {k: np.concatenate([before.get(k, []), new]) for k, new in history.items()}
-        state = training.state()
-        vars(self).update(
-            fitted(), history_=history, n_epochs_=training.epoch, training_state_=state
-        )
-        if interrupted:
+        vars(self).update(fitted(), history_=history, n_epochs_=training.epoch)
+        if isinstance(ended, Diverged):
+            vars(self).pop("training_state_", None)  # Adam's moments have diverged, too
+            raise FloatingPointError(*ended.args)
+        self.training_state_ = training.state()
+        if ended is not None:
             warnings.warn(
                 f"Training was interrupted after epoch {training.epoch}. The localizer is fitted, "
                 "and with warm_start=True, fit goes on from there.",
@@ -430,6 +435,8 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
                 stacklevel=4,
             )
             raise KeyboardInterrupt
+        if report is not None:
+            warn_of_attention(training.networks[0], videos, is_labelled)
         return self
 
     def _start(self, n_features, n_classes, objectives, schedule, seed=None):

@@ -25,6 +25,7 @@ FLOORS = [
         "_early_stopping",
         "_checkpoints",
         "_loop",
+        "_sanity",
     ],
     [
         "_callbacks",

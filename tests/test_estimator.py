@@ -587,7 +587,7 @@ def test_what_does_not_go_with_the_model_to_go_on_from(data, fitted, changes, ma
 def test_early_stopping_holds_videos_out_and_stops(data):
     X, y = data
     model = quick(
-        early_stopping=True, max_epochs=300, n_iter_no_change=3, learning_rate=0.1, warmup_epochs=0
+        early_stopping=True, max_epochs=300, n_iter_no_change=3, learning_rate=0.02, warmup_epochs=0
     ).fit(X, y)
     assert model.n_epochs_ < 300
     assert model.history_["validation"].argmin() == model.n_epochs_ - 1 - 3
@@ -655,8 +655,34 @@ def test_warm_start_refuses_labels_that_are_new(data, fitted):
 
 
 def test_weights_that_burst_in_the_last_step_are_reported(data):
-    with pytest.raises(FloatingPointError, match="diverged in epoch 0 in its last step"):
+    with pytest.raises(FloatingPointError, match="in epoch 1: all losses are finite, but no"):
         quick(learning_rate=1e39, max_epochs=1, gamma1=0.0, batch_size=24).fit(*data)
+
+
+def test_a_fit_that_diverges_keeps_its_good_weights(data, monkeypatch):
+    burst_in_epoch = 4
+    real = Training.run_epoch
+
+    def run_epoch(self, *arguments):
+        if self.epoch + 1 == burst_in_epoch:
+            self._weights["decoder.third.weight"].fill_(torch.inf)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Training, "run_epoch", run_epoch)
+    model = quick(max_epochs=9)
+    with pytest.raises(FloatingPointError, match="(?s)cvae_.* in batch 1 .* fit goes on from ther"):
+        model.fit(*data)
+    assert same_weights(model, quick(max_epochs=2).fit(*data))
+    assert model.n_epochs_ == len(model.history_["guide"]) == 2
+    assert not hasattr(model, "training_state_")
+    burst_in_epoch = None
+    model.set_params(warm_start=True, max_epochs=1, learning_rate=1e-4).fit(*data)
+    assert model.n_epochs_ == 3
+
+
+def test_networks_that_overflow_are_no_result(data, fitted):
+    with pytest.raises(FloatingPointError, match="overflow on features of up to 3e[+]38. .* scale"):
+        fitted.predict([np.full((5, 12), 3e38)])
 
 
 # --- checkpoints of the released implementation ---

@@ -91,7 +91,7 @@ def test_early_stopping_goes_alone(data):
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite:UserWarning")
 def test_a_candidate_that_diverges_leaves_the_others_alone(data):
     stacked, alone = searches({"alpha": [0.03, 1e39], "r": [1.0]}, refit=False)
-    with pytest.warns(FitFailedWarning, match="diverged in epoch 0"):
+    with pytest.warns(FitFailedWarning, match="diverged in epoch 1"):
         stacked.fit(*data)
     with pytest.warns(FitFailedWarning):
         alone.fit(*data)

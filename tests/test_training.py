@@ -136,9 +136,62 @@ def test_global_generators_are_not_touched(videos):
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
+DIVERGED = "diverged in epoch [0-9]+: .*Lower learning_rate, which is 1e[+]18"
+
+
 def test_divergence_is_reported_with_its_epoch(videos):
-    with pytest.raises(FloatingPointError, match="diverged in epoch [0-9]+: .*Lower learning_rate"):
+    with pytest.raises(FloatingPointError, match=DIVERGED):
         run(videos, learning_rate=1e18, max_epochs=20)
+
+
+@pytest.mark.parametrize(
+    ("losses", "went_first"),
+    [
+        ({"foreground": [1, 1], "guide": [1, np.nan]}, "guide is nan in batch 2 of stage (a)"),
+        (
+            {"cvae_reconstruction": [1, np.inf], "cvae_kl": [np.inf, np.nan], "guide": [np.nan, 1]},
+            "cvae_kl is inf in batch 1 of stage (b)",
+        ),
+        ({"foreground": [1, 1], "guide": [1, 1]}, "all losses are finite, but no longer the weig"),
+    ],
+)
+def test_the_term_that_went_first_is_named(losses, went_first):
+    of_terms = {name: np.array(values, dtype=float) for name, values in losses.items()}
+    assert _training._not_finite(of_terms).startswith(went_first)
+
+
+def poisoned(monkeypatch, epoch):
+    """Have weights be nan from some epoch on."""
+    real = _training.Training.run_epoch
+
+    def run_epoch(self, *arguments):
+        if self.epoch == epoch:
+            self._weights["classifier.weight"].fill_(torch.nan)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(_training.Training, "run_epoch", run_epoch)
+
+
+def test_after_divergence_the_weights_are_those_before_an_epoch_of_finite_losses(
+    videos, monkeypatch
+):
+    expected, _ = run(videos, max_epochs=2)
+    poisoned(monkeypatch, epoch=3)
+    network = DGAM(6, 2, latent_dim=3, generator=torch.Generator().manual_seed(0))
+    training = _training.Training([network], [Objective()], make_schedule(max_epochs=9), 0)
+    with pytest.raises(_loop.Diverged, match="in epoch 4: .* as it was after epoch 2") as caught:
+        _loop.train(training, videos, IS_LABELLED)
+    assert training.epoch == len(caught.value.history["guide"]) == 2
+    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_divergence_at_the_beginning_leaves_nothing(videos, monkeypatch, epoch):
+    poisoned(monkeypatch, epoch)
+    with pytest.raises(FloatingPointError, match=f"diverged in epoch {epoch + 1}") as caught:
+        run(videos)
+    assert type(caught.value) is FloatingPointError
 
 
 def test_an_epoch_sees_every_video_but_those_of_the_last_short_batch(videos, monkeypatch):
