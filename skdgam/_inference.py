@@ -149,7 +149,7 @@ def activations(
         attention, tcam = values[:, 0], values[:, 1:]
         # Pooling and the classifier are linear, so the logits are pooled instead of features.
         mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)
-        logits = attention @ tcam / mass + bias
+        logits = (attention @ tcam).astype(np.float64) / mass + bias
         if classification == "softmax":
             yield Activation(attention, tcam[:, :-1], bias[:-1], softmax(logits)[:-1])
         else:  # of each class by itself, to which its bias belongs

@@ -272,7 +272,7 @@ def _is_nested_indicator(entries: list[Any]) -> bool:
     return (
         len(rows) == len(entries)
         and len(lengths) == 1
-        and all(isinstance(v, Number | np.bool) and v in (0, 1) for row in rows for v in row)
+        and all(isinstance(v, Number | np.bool_) and v in (0, 1) for row in rows for v in row)
         and lengths != {1}
         and (any(len(set(row)) < len(row) for row in rows) or len({tuple(row) for row in rows}) > 1)
     )

@@ -239,7 +239,8 @@ def separability_scorer(estimator, X, y):
     Returns
     -------
     score : float, in [0, 1]
-        A group without a detection where its class occurs counts 0.
+        A group counts 0 if its class occurs and it is not detected, or in one snippet only of
+        those to learn from.
 
     Raises
     ------
@@ -283,9 +284,10 @@ def separability_scorer(estimator, X, y):
         )
         occurs = np.append(True, is_labelled[part == half].any(axis=0))
         of_group = np.zeros(len(occurs))
-        known = np.unique(group)
+        known = np.flatnonzero(np.bincount(group) > 1)  # one snippet has no spread to learn from
         if len(known) > 1:
-            model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(X_train, group)
+            model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+            model.fit(X_train[np.isin(group, known)], group[np.isin(group, known)])
             probability = model.predict_proba(X_test)
             for k, column in zip(known, probability.T, strict=True):
                 if (true == k).any():
@@ -298,9 +300,9 @@ def weak_label_scorer(estimator, X, y):
     """Score localization without intervals: the product of what labels say of it.
 
     Of :func:`separability_scorer`, whether detections begin and end when features change, and
-    :func:`video_level_scorer`, whether videos are classified well. Each ranks candidates like mAP
-    on some data and not on others; their product did on all that were measured in the project's
-    benchmarks.
+    :func:`video_level_scorer`, whether videos are classified well. In the project's benchmarks each
+    of them ranks candidates much like mAP on one data set and not on the other; their product did
+    on both, with rank correlations of 0.55 and 0.75.
 
     Parameters
     ----------

@@ -156,5 +156,6 @@ def test_a_function_must_make_a_row_a_window(made):
 
 
 def test_progress_is_shown(capsys):
+    pytest.importorskip("rich")
     extract(lambda batch: batch, [np.zeros(4)], rate=1, window=2, hop=2, progress=True)
     assert "features" in capsys.readouterr().out

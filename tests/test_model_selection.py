@@ -263,6 +263,17 @@ def test_a_class_that_is_never_found_counts_nothing(obvious):
     assert separability_scorer(nothing, *obvious) == 0
 
 
+def test_a_class_that_is_found_in_one_snippet_counts_nothing(obvious):
+    class FindsOnce(Finds):
+        def predict(self, X, durations=None):
+            found = super().predict(X, durations)
+            found[1:] = [detections[detections["label"] == "jump"] for detections in found[1:]]
+            return found
+
+    finds = FindsOnce([JUMP, (12, 13, "run", 0.9)])
+    assert separability_scorer(finds, *obvious) == pytest.approx(2 / 3, abs=0.02)
+
+
 def test_separability_does_not_depend_on_the_scale_of_features(data):
     X, y = data
     pipeline = make_pipeline(SnippetTransformer(StandardScaler()), make()).fit(X, y)

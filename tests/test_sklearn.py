@@ -116,7 +116,10 @@ def test_common_checks(model):
     results = check_estimator(model, on_fail=None, on_skip=None)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
     assert set(failed) == EXPECTED_FAILURES, failed
-    assert all("'subtract'" in str(exception) for exception in failed.values())
+    # They compute with what predict returns; before scikit-learn 1.7, they ask if it is finite.
+    operations = "'subtract'", "'isfinite'"
+    for exception in failed.values():
+        assert any(operation in str(exception) for operation in operations)
     assert sum(r["status"] == "passed" for r in results) >= 30
 
 
@@ -303,4 +306,4 @@ def test_labels_in_y_and_intervals_by_metadata_routing(data):
 
 def test_html_representation(fitted):
     for model in fitted.values():
-        assert "learning_rate" in model._repr_html_()
+        assert "latent_dim" in model._repr_html_()
