@@ -44,7 +44,7 @@ def make_intervals(
     >>> jumps["label"]
     array(['jump', 'jump'], dtype='<U4')
     """
-    start = np.asarray(start, dtype=np.float64)
+    start = np.asarray(start)
     label = np.asarray(label)
     dtype = [("start", "f8"), ("end", "f8"), ("label", label.dtype)]
     if score is not None:
@@ -121,7 +121,7 @@ def non_maximum_suppression(detections: np.ndarray, threshold: float) -> np.ndar
 
 
 def _overlapping_pairs(detections: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs i < j of one label with a tIoU above the threshold, in the order of i.
+    """Pairs i < j of one label with a tIoU above the threshold, in the order of j.
 
     Sorted by start, whatever overlaps an interval and starts later comes right behind it, so
     that only true overlaps cost time and memory.
@@ -139,7 +139,7 @@ def _overlapping_pairs(detections: np.ndarray, threshold: float) -> tuple[np.nda
     overlap = shared / (np.maximum(end[a], end[b]) - start[a])
     above = (overlap > threshold) & (label[a] == label[b])
     pairs = np.sort([order[a[above]], order[b[above]]], axis=0)
-    return tuple(pairs[:, np.lexsort(pairs[::-1])])
+    return tuple(pairs[:, np.argsort(pairs[1])])
 
 
 def runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,10 @@ from skdgam.intervals import make_intervals, non_maximum_suppression, runs, tiou
 
 @st.composite
 def interval_arrays(draw, scores=False):
-    starts = draw(st.lists(st.integers(0, 20), max_size=8))
+    starts = draw(st.lists(st.integers(-20, 20), max_size=12))
     n = len(starts)
-    lengths = draw(st.lists(st.integers(1, 10), min_size=n, max_size=n))
-    labels = draw(st.lists(st.sampled_from("ab"), min_size=n, max_size=n))
+    lengths = draw(st.lists(st.sampled_from([0.25, 1, 3, 10]), min_size=n, max_size=n))
+    labels = draw(st.lists(st.sampled_from("abc"), min_size=n, max_size=n))
     score = draw(st.permutations(range(n))) if scores else None
     return make_intervals(starts, np.add(starts, lengths), np.array(labels, dtype="U1"), score)
 
@@ -44,10 +44,32 @@ def test_tiou_is_symmetric_and_a_share(a, b):
     assert ((overlap >= 0) & (overlap <= 1)).all()
 
 
+def test_equal_scores_keep_their_order():
+    found = make_intervals(range(50), range(1, 51), "jump", [0.5, 0.7] * 25)
+    kept = non_maximum_suppression(found, 0.5)
+    assert kept["start"].tolist() == [*range(1, 50, 2), *range(0, 50, 2)]
+
+
+@pytest.mark.parametrize("labels", ["aaaabb", "bbbbaa"])
+def test_labels_are_suppressed_apart(labels):
+    #  a                              |--||--||--||-|
+    #  b  |------|
+    #     |-----|                     tIoU 0.9: goes, wherever the other label is
+    start, end = [10, 11, 12, 13.5, -1, -1], [11, 12, 13, 14, 9, 8]
+    found = make_intervals(start, end, list(labels), [0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    assert non_maximum_suppression(found, 0.5)["score"].tolist() == [0.9, 0.8, 0.7, 0.6, 0.5]
+
+
 @given(interval_arrays(), st.floats(-100, 100))
 def test_tiou_does_not_change_with_the_time_of_day(a, shift):
     later = make_intervals(a["start"] + shift, a["end"] + shift, a["label"])
     np.testing.assert_allclose(tiou(later, later), tiou(a, a), atol=1e-9)
+
+
+@given(interval_arrays(), interval_arrays(), st.sampled_from([0.125, 4.0, 1024.0]))
+def test_tiou_does_not_depend_on_the_unit_of_time(a, b, unit):
+    scaled = [make_intervals(unit * x["start"], unit * x["end"], x["label"]) for x in (a, b)]
+    np.testing.assert_array_equal(tiou(*scaled), tiou(a, b))
 
 
 def test_suppression_by_hand():

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from skdgam.localization import Activation, attention_proposals, select_classes, tcam_proposals
+from skdgam.localization import (
+    Activation,
+    Search,
+    attention_proposals,
+    propose,
+    select_classes,
+    tcam_proposals,
+)
 from skdgam.sampling import uniform_sample
 
 SETTINGS = {
@@ -65,6 +72,50 @@ def test_tcam_proposals_are_those_of_the_released_implementation(released, i, st
     np.testing.assert_allclose(
         rows[np.lexsort(rows.T[::-1])], theirs[np.lexsort(theirs.T[::-1])], atol=1e-4
     )
+
+
+def test_classes_above_the_threshold_are_searched_or_the_most_probable_one():
+    assert select_classes(np.array([0.3, 0.1, 0.6]), 0.1).tolist() == [0, 2]
+    assert select_classes(np.array([0.02, 0.1, 0.05]), 0.1).tolist() == [1]
+
+
+def test_settings_of_a_search():
+    assert Search().thresholds().tolist() == [0.05]
+    assert Search(localization="attention").thresholds().tolist() == [0.5]
+    assert Search(proposal_threshold=0.3).thresholds().tolist() == [0.3]
+    assert Search(proposal_threshold=[0.0, 0.3]).thresholds().tolist() == [0.0, 0.3]
+    search = Search(min_snippets=5, max_snippets=20)
+    assert search.n_used(np.array([1, 5, 9, 30])).tolist() == [5, 5, 9, 20]
+    assert Search().n_used(np.array([1, 9999])).tolist() == [1, 9999]
+    assert Search(min_snippets=5, max_snippets=5).n_used(np.array([1, 9])).tolist() == [5, 5]
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, [], [0.5, 1.0], [[0.5]]])
+def test_thresholds_that_are_refused(threshold):
+    with pytest.raises(ValueError, match=r"^proposal_threshold is .*; it must be a number in \[0, 1"):
+        Search(proposal_threshold=threshold)
+
+
+def test_fewer_snippets_at_most_than_at_least_are_refused():
+    with pytest.raises(ValueError, match="^max_snippets=4 is less than min_snippets=5.$"):
+        Search(min_snippets=5, max_snippets=4)
+
+
+def test_a_search_is_what_its_settings_say():
+    activation = make([0.1, 0.9, 0.4], [[-1.0, 2.0, 1.0], [3.0, 1.0, 2.0], [0.5, 1.0, 3.0]])
+    activation = activation._replace(probability=np.array([0.2, 0.1, 0.5]))
+    other = make([0.5, 0.5, 0.2], [[1.0, 2.0, 1.0], [0.0, 1.0, 2.0], [1.5, 1.0, 3.0]])
+    settings = {"proposal_threshold": [0.2, 0.3], "class_threshold": 0.15, "eta": 0.4}
+    classes, thresholds = np.array([0, 2]), np.array([0.2, 0.3])
+    by_attention = Search(localization="attention", **settings)
+    np.testing.assert_array_equal(
+        propose(activation, by_attention), attention_proposals(activation, classes, thresholds, 0.4)
+    )
+    by_tcam = Search(proposal_smoothing=5.0, stream_weight=0.3, **settings)
+    found = propose(activation, by_tcam, [other])
+    expected = tcam_proposals(activation, classes, thresholds, 0.4, 5.0, [other], 0.3)
+    np.testing.assert_array_equal(found, expected)
+    assert len(found) > 1
 
 
 def make(attention, tcam, bias=None):
@@ -153,6 +204,8 @@ def test_other_streams_enter_the_score_but_not_the_times():
     fused = tcam_proposals(own, ONE_CLASS, [0.5], 0.3, others=[other], stream_weight=0.35)
     assert fused[["start", "end"]].tolist() == alone[["start", "end"]].tolist()
     assert fused["score"] == pytest.approx(0.35)
+    own_weight = tcam_proposals(own, ONE_CLASS, [0.5], 0.3, others=[other])
+    assert own_weight["score"] == pytest.approx(1.0)
     three = tcam_proposals(own, ONE_CLASS, [0.5], 0.3, others=[other, own], stream_weight=0.2)
     assert three["score"] == pytest.approx(0.2 + 0.8 * 0.5)  # the mean of the others
 
@@ -181,6 +234,33 @@ def test_attention_proposals_at_the_ends_of_the_video():
     activation = make([0.9, 0.9, 0.1], [2.0, 4.0, 7.0], bias=[1.0])
     (proposal,) = attention_proposals(activation, ONE_CLASS, [0.5], eta=0.5)
     assert proposal["score"] == pytest.approx(3.0 + 1.0 - 0.5 * (7.0 + 1.0))
+
+
+def test_a_quarter_is_rounded_up_to_whole_snippets():
+    activation = make([0.1, *[0.9] * 5, 0.1, 0.1], [9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 4.0])
+    (proposal,) = attention_proposals(activation, ONE_CLASS, [0.5], eta=1.0)
+    assert proposal["score"] == pytest.approx(1.0 - 9.0 - 3.0)
+
+
+def test_every_threshold_of_attention_gives_its_own_proposals():
+    activation = make([0.4, 0.9, 0.4], np.zeros(3))
+    found = attention_proposals(activation, ONE_CLASS, [0.3, 0.5], eta=0.0)
+    assert found[["start", "end"]].tolist() == [(0, 3), (1, 2)]
+
+
+def test_what_equals_a_threshold_is_not_above_it():
+    activation = make([0.5, 0.5], [0.0, 0.0])
+    assert len(attention_proposals(activation, ONE_CLASS, [0.5], eta=0.0)) == 0
+    assert len(tcam_proposals(make([0.0, 0.0], [0.0, 0.0]), ONE_CLASS, [0.0], eta=0.0)) == 0
+
+
+def test_scores_of_long_videos_have_all_their_digits():
+    attention = np.full(100_000, 0.7, dtype=np.float32)
+    attention[-3:] = 0
+    activation = make(attention, np.full(len(attention), SURE))
+    activation = Activation(*(values.astype(np.float32) for values in activation))
+    *_, last = tcam_proposals(activation, ONE_CLASS, [0.5], eta=0.0)
+    assert last["score"] == pytest.approx(0.7, abs=1e-6)
 
 
 def test_surroundings_without_any_attention_are_pooled_evenly():

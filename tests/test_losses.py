@@ -1,4 +1,4 @@
-"""Each loss against a worked exampleor scipy."""
+"""Each loss against a worked example or scipy."""
 
 import numpy as np
 import pytest
@@ -54,6 +54,17 @@ def test_smoothing_is_that_of_scipy(n):
     ours = losses.smooth(torch.from_numpy(values), neighbours, kernel)
     theirs = gaussian_filter1d(values, sigma=1, axis=0)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_cross_entropy_of_each_video():
+    logits = torch.tensor([[1.0, 1.0, 1.0], [2.0, 1.0, 1.0]]).log()
+    target = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    expected = torch.tensor([np.log(3.0), np.log(2.0)], dtype=torch.float32)
+    torch.testing.assert_close(losses.classification_loss(logits, target), expected)
+    # σ(log 2) = 2/3; of the classes that are there -log p, of the others -log (1 - p).
+    target = target.ceil()
+    expected = torch.tensor([3 * np.log(2.0), np.log(1.5) + 2 * np.log(2.0)], dtype=torch.float32)
+    torch.testing.assert_close(losses.multilabel_loss(logits, target), expected)
 
 
 def test_guidance_takes_the_greatest_labelled_class():

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from skdgam.intervals import make_intervals, tiou
@@ -98,14 +98,19 @@ def transparent_ap(y_true, y_pred, label, threshold):
 
 @st.composite
 def evaluations(draw):
+    """Some videos, or one of many intervals; times and scores with or without equals."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_videos = draw(st.integers(1, 4))
+    most, equals = (30 if n_videos == 1 else 9), draw(st.booleans())
     y_true, y_pred = [], []
-    for _ in range(draw(st.integers(1, 4))):
-        for videos, n, scored in ((y_true, rng.integers(5), 0), (y_pred, rng.integers(9), 1)):
-            start = rng.uniform(0, 20, n)
-            end = start + rng.uniform(1, 10, n)
-            score = rng.permutation(n) + rng.random() if scored else None
-            videos.append(make_intervals(start, end, rng.choice(["a", "b"], n), score))
+    for _ in range(n_videos):
+        for videos, n, scored in ((y_true, rng.integers(most), 0), (y_pred, rng.integers(most), 1)):
+            start, length = rng.uniform(0, 20, n), rng.uniform(1, 10, n)
+            score = rng.permutation(n) + rng.random()
+            if equals:
+                start, length, score = (np.ceil(x / 2) for x in (start, length, score))
+            score = score if scored else None
+            videos.append(make_intervals(start, start + length, rng.choice(["a", "b"], n), score))
     return y_true, y_pred
 
 
@@ -125,6 +130,53 @@ def test_thresholds_together_equal_thresholds_alone(evaluation):
     together = average_precision(y_true, y_pred, thresholds)
     alone = [average_precision(y_true, y_pred, t)[:, 0] for t in thresholds]
     np.testing.assert_allclose(together, np.transpose(alone), atol=1e-12)
+
+
+@given(evaluations(), st.randoms(use_true_random=False), st.floats(-50, 50))
+def test_neither_the_order_of_videos_nor_the_time_of_day_matters(evaluation, random, shift):
+    y_true, y_pred = evaluation
+    scores = np.concatenate([video["score"] for video in y_pred])
+    assume(sum(map(len, y_true)) and len(np.unique(scores)) == len(scores))
+    order = random.sample(range(len(y_true)), len(y_true))
+    later = [
+        [
+            make_intervals(v["start"] + shift, v["end"] + shift, v["label"], *score)
+            for v in (videos[i] for i in order)
+            for score in [[v["score"]] if "score" in v.dtype.names else []]
+        ]
+        for videos in (y_true, y_pred)
+    ]
+    # A threshold that no tIoU is within rounding of.
+    expected = mean_average_precision(y_true, y_pred, 0.3141)
+    assert mean_average_precision(*later, 0.3141) == pytest.approx(expected)
+
+
+@given(evaluations())
+def test_only_the_order_of_scores_matters(evaluation):
+    y_true, y_pred = evaluation
+    assume(sum(map(len, y_true)))
+    other = [
+        make_intervals(v["start"], v["end"], v["label"], np.expm1(v["score"] / 30)) for v in y_pred
+    ]
+    np.testing.assert_array_equal(
+        mean_average_precision(y_true, y_pred, [0.1, 0.5]),
+        mean_average_precision(y_true, other, [0.1, 0.5]),
+    )
+
+
+def test_the_threshold_is_a_half_unless_said_otherwise_and_1_at_most():
+    y_true, y_pred = [[(0, 4, "jump")]], [detections((0, 2, "jump", 0.5))]
+    assert average_precision(y_true, y_pred).tolist() == [[1.0]]
+    assert precision_at_recall(y_true, y_pred).tolist() == [[[1.0] * 101]]
+    assert mean_average_precision(y_true, y_pred, [0.5, 0.51, 1.0]).tolist() == [1, 0, 0]
+    with pytest.raises(ValueError, match=r"in \(0, 1\], but are 1.5"):
+        average_precision(y_true, y_pred, 1.5)
+
+
+def test_precision_at_recall_is_given_at_each_hundredth():
+    y_true = [[(0, 4, "jump"), (10, 14, "jump")]]
+    precision = precision_at_recall(y_true, [detections((0, 4, "jump", 0.5))])
+    assert precision.tolist() == [[[1.0] * 51 + [0.0] * 50]]
 
 
 def test_precision_at_recall_by_hand():
@@ -224,6 +276,18 @@ TWO = [(10, 14, "jump"), (20, 24, "jump")]
         ("split", [(10, 11, "jump", 0.9), (12, 13, "jump", 0.9)]),
         ("boundary", [(10, 11, "jump", 0.9)]),
         ("context", [(6, 10, "jump", 0.9)]),
+        ("duplicate", [(10, 14, "jump", 0.9), (10, 12, "jump", 0.5)]),  # tIoU 0.5
+        ("class", [(10, 12, "run", 0.9)]),  # tIoU 0.5
+        ("merged", [(12, 22, "jump", 0.9)]),  # half of both
+        ("boundary", [(12.5, 21.5, "jump", 0.9)]),  # less than half of both
+        ("boundary", [(12, 17, "jump", 0.9)]),  # half of one
+        ("split", [(12, 13, "jump", 0.9), (8, 12, "jump", 0.9)]),  # half of it is in there
+        ("boundary", [(12, 13, "jump", 0.9), (7, 12, "jump", 0.9)]),  # less than half
+        ("boundary", [(10, 11, "jump", 0.9), (20, 21, "jump", 0.9)]),  # in different ones
+        ("boundary", [(14, 15, "jump", 0.9), (9, 10.5, "jump", 0.9)]),
+        ("context", [(14, 18, "jump", 0.9)]),
+        ("context", [(2, 10, "jump", 0.9)]),  # half of it is beside one
+        ("background", [(2, 10.3, "jump", 0.9)]),  # less than half
         ("background", [(0, 4, "jump", 0.9)]),
         ("background", [(15, 19, "run", 0.9)]),
     ],
@@ -232,6 +296,34 @@ def test_kinds_of_errors(kind, rows):
     analysis = error_analysis([TWO], [detections(*rows)])
     assert analysis.errors[0][-1] == kind
     assert analysis.count[kind] == sum(analysis.errors[0] == kind)
+
+
+def test_a_boundary_error_has_a_tiou_of_a_tenth_or_more():
+    for end, kind in ((1.0, "boundary"), (0.9, "background")):
+        analysis = error_analysis([[(0, 10, "jump")]], [detections((0, end, "jump", 0.9))])
+        assert analysis.errors[0].tolist() == [kind]
+
+
+def test_what_is_found_where_nothing_is_cannot_be_mended():
+    y_true = [TWO, [(10, 14, "jump")], []]
+    y_pred = [detections(), *[detections((0, 2, "jump", 0.9))] * 2]
+    analysis = error_analysis(y_true, y_pred)
+    assert [errors.tolist() for errors in analysis.errors] == [[], ["background"], ["background"]]
+    assert not any(analysis.cost.values())
+
+
+def test_of_equal_scores_the_first_decides():
+    # 20 detections of one interval: the first one finds it, and the others double it.
+    y_pred = [detections(*[(10, 14, "jump", 0.5)] * 20, (0, 1, "jump", 0.5))]
+    analysis = error_analysis([TWO], y_pred)
+    assert analysis.errors[0].tolist() == ["", *["duplicate"] * 19, "background"]
+    last_first = [y_pred[0][::-1]]
+    assert error_analysis([TWO], last_first).mean_ap < analysis.mean_ap == 0.5
+
+
+def test_a_class_error_takes_the_longer_name():
+    y_pred = [make_intervals([10, 20], [14, 24], np.array(["run", "run"]), [0.9, 0.8])]
+    assert error_analysis([TWO], y_pred).cost["class"] == 1.0
 
 
 def test_an_error_that_hides_an_interval_costs_it():
@@ -287,6 +379,7 @@ def test_mending_never_hurts_and_hits_are_those_of_average_precision(seed, thres
 
     y_true, y_pred = [some(rng.integers(1, 5)) for _ in range(3)], [some(6) for _ in range(3)]
     analysis = error_analysis(y_true, y_pred, threshold)
+    assert analysis.mean_ap == mean_average_precision(y_true, y_pred, threshold)
     assert min(analysis.cost.values()) > -1e-12
     alone = [found[errors == ""] for found, errors in zip(y_pred, analysis.errors, strict=True)]
     n_true = sum(map(len, y_true))

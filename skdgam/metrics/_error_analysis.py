@@ -94,7 +94,7 @@ def error_analysis(
     truth_video, true = flatten(truth)
     _, found = flatten(detections)
     errors = np.empty(len(found), dtype="U10")
-    about = np.full(len(found), -1)  # the interval that a detection has or should have found
+    about = np.empty(len(found), dtype=int)  # the interval that it has or should have found, or -1
     first_true, first_found = 0, 0
     for intervals, of_video in zip(truth, detections, strict=True):
         rows = slice(first_found, first_found + len(of_video))
