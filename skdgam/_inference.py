@@ -74,7 +74,7 @@ def to_arrays(network: DGAM) -> dict[str, np.ndarray]:
 def from_arrays(
     weights: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> DGAM:
-    """Build the network that has these weights."""
+    """Build the network that has these weights, if they are those of one."""
     n_outputs, n_features = weights["classifier.weight"].shape
     latent_dim, temporal_context = 1, 0
     generative = "encoder.third.bias" in weights  # a released checkpoint has no CVAE
@@ -82,13 +82,18 @@ def from_arrays(
         latent_dim = weights["encoder.third.bias"].size // 2
         n_features = weights["decoder.third.bias"].size
         temporal_context = weights["attention_head.0.weight"].shape[1] // n_features // 2
-    network = DGAM(n_features, n_outputs - 1, latent_dim, temporal_context=temporal_context)
+    # Of sizes alone, so that weights which belong to no network take no memory in one.
+    network = DGAM(
+        *(n_features, n_outputs - 1, latent_dim),
+        temporal_context=temporal_context,
+        device="meta",
+    )
     # torch.tensor copies: arrays that were loaded as memory maps are not writable.
     state = {name: torch.tensor(value) for name, value in weights.items()}
     if not generative:  # its layers stay without values
-        cvae = {n: v for n, v in network.state_dict().items() if n.startswith(CVAE)}
-        state = cvae | state
-    network.load_state_dict(state)
+        sizes = {n: v.shape for n, v in network.state_dict().items() if n.startswith(CVAE)}
+        state = {name: torch.empty(size) for name, size in sizes.items()} | state
+    network.load_state_dict(state, assign=True)
     return network.to(device, dtype)
 
 

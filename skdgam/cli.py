@@ -1,9 +1,12 @@
 """The command line: fit, predict, evaluate, plot and more, on files."""
 
 import argparse
+import difflib
 import json
+import os
 import sys
 import warnings
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ PROTOCOLS = {
     "activitynet": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
 }
 DEMO_SETTINGS = "--set max_epochs=100 --set warmup_epochs=20 --set random_state=0"
+PICTURES = (".png", ".svg", ".pdf")
 AT_ONCE = 16  # videos between two updates of the bar, and of what is kept if interrupted
 EXAMPLES = """examples:
   skdgam demo                                          see it work, in half a minute
@@ -30,6 +34,33 @@ EXAMPLES = """examples:
 
 class Refused(Exception):
     """What a user has to mend, said in one line."""
+
+
+class _Output:
+    """Standard output of which no failure keeps the work from being done."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # where names are beyond the locale
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        with self._unbroken():
+            self._stream.write(text)
+
+    def flush(self):
+        with self._unbroken():
+            self._stream.flush()
+
+    @contextmanager
+    def _unbroken(self):
+        try:
+            yield
+        except BrokenPipeError:  # who was reading has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def main(argv=None):
@@ -48,7 +79,7 @@ def main(argv=None):
     """
     arguments = _parser().parse_args(argv)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(_Output(sys.stdout)):
             warnings.simplefilter("ignore")
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = _show_warning
@@ -81,8 +112,8 @@ def _parser():
         added.add_argument("--debug", action="store_true", help="show where an error comes from")
         return added
 
-    def writes(added, what):
-        added.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help=what)
+    def writes(added, what, metavar="FILE"):
+        added.add_argument("-o", "--output", required=True, type=Path, metavar=metavar, help=what)
         added.add_argument("--force", action="store_true", help="replace what is there")
 
     def takes_features(added):
@@ -91,7 +122,8 @@ def _parser():
             nargs="+",
             type=Path,
             metavar="FEATURES",
-            help="folder of .npy, .npz or .h5 file; several are streams, a localizer each",
+            help="folder of .npy files, or an .npz or .h5 file with an array a video; several are "
+            "streams, a localizer each",
         )
 
     fit = command(_fit, "train a localizer on labels of whole recordings")
@@ -106,7 +138,13 @@ def _parser():
     fit.add_argument(
         "--resume", action="store_true", help="go on with a training that was cut off, if there is"
     )
-    fit.add_argument("--preset", help="start from skdgam.presets, such as SENSORS")
+    fit.add_argument(
+        "--preset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="start from skdgam.presets, such as SENSORS; one for all streams, or one for each",
+    )
     fit.add_argument(
         "--set",
         action="append",
@@ -123,22 +161,34 @@ def _parser():
     evaluate = command(_evaluate, "compare detections with annotated intervals: mAP")
     evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
     evaluate.add_argument("annotations", type=Path, metavar="ANNOTATIONS", help=".json or .csv")
-    evaluate.add_argument("--protocol", choices=PROTOCOLS, default="thumos14")
+    evaluate.add_argument(
+        "--protocol", choices=PROTOCOLS, default="thumos14", help="which thresholds of tIoU"
+    )
     evaluate.add_argument("--subset", help="of the annotations in JSON, such as validation")
     evaluate.add_argument("--classes", action="store_true", help="a row for each class, too")
     evaluate.add_argument("--errors", action="store_true", help="what each kind of error costs")
 
     export = command(_export, "write detections as subtitles or label tracks, a file a recording")
     export.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
-    export.add_argument("--format", choices=["srt", "vtt", "txt", "tsv"], default="srt")
-    writes(export, "the folder")
+    export.add_argument(
+        "--format",
+        choices=["srt", "vtt", "txt", "tsv"],
+        default="srt",
+        help="subtitles (srt, vtt), label tracks of Audacity (txt) or ELAN (tsv)",
+    )
+    writes(export, "where the files go", "FOLDER")
 
     plot = command(_plot, "draw what a localizer finds")
     plot.add_argument("model", type=Path, metavar="MODEL")
     takes_features(plot)
-    writes(plot, "a picture: .png, .svg, .pdf")
+    writes(plot, f"a picture: {', '.join(PICTURES)}")
     plot.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
-    plot.add_argument("--video", action="append", metavar="NAME", help="by default the first three")
+    plot.add_argument(
+        "--video",
+        action="append",
+        metavar="NAME",
+        help="again for each; by default the first three",
+    )
 
     report = command(_report, "write one page to look through what was found")
     report.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
@@ -152,7 +202,7 @@ def _parser():
     info = command(_info, "say what a model is")
     info.add_argument("model", type=Path, metavar="MODEL")
 
-    demo = command(_demo, "make videos, and go through all commands with them")
+    demo = command(_demo, "make videos, and go from training to a report with them")
     demo.add_argument("-o", "--output", type=Path, default=Path("skdgam-demo"), metavar="FOLDER")
     demo.add_argument("--force", action="store_true", help="replace what is there")
     return parser
@@ -164,13 +214,15 @@ def _fit(arguments):
     Every ten epochs the training is written beside the model, as FILE.checkpoint; cut off by
     whatever, it goes on from there with --resume, to the same result.
     """
-    from skdgam import DGAMLocalizer, MultiStreamLocalizer, presets
+    from skdgam import MultiStreamLocalizer
     from skdgam.formats import read_labels
     from skdgam.io import import_safetensors
 
     checkpoint = _checkpoint(arguments)
     import_safetensors()  # its absence is better known before all the work
     labels = read_labels(arguments.labels)
+    if not labels:
+        raise Refused(f"{arguments.labels} has no labels of any video.")
     X = _features(arguments.features)
     missing = sorted(set(labels) - set(X.names.tolist()))
     if missing:
@@ -183,20 +235,21 @@ def _fit(arguments):
         n_left = len(X) - len(labels)
         print(f"Left out: {n_left} of {len(X)} videos, which {arguments.labels} has no row of.")
     X = X[np.isin(X.names, list(labels))]
-    if arguments.preset is not None and arguments.preset not in presets.__all__:
-        raise Refused(f"--preset is {arguments.preset!r}; there are {', '.join(presets.__all__)}.")
-    params = dict(getattr(presets, arguments.preset)) if arguments.preset else {}
-    model = DGAMLocalizer(**params).set_params(**dict(map(_parameter, arguments.set)))
-    if len(arguments.features) > 1:
+    localizers = _localizers(arguments)
+    model, *others = localizers
+    if others:
         names = [path.stem for path in arguments.features]
-        model = MultiStreamLocalizer(
-            [(name, model, columns) for name, columns in zip(names, X.columns(), strict=True)]
-        )
+        model = MultiStreamLocalizer([*zip(names, localizers, X.columns(), strict=True)])
     y = [labels[name] for name in X.names.tolist()]
     n_classes = len(set().union(*y))
     print(f"Training on {len(X)} videos of {n_classes} classes.")
+    print(_snippet(localizers[0]))
     try:
         _with_progress(model).fit(X, y, checkpoint)
+    except FloatingPointError:
+        for path in _checkpoints(checkpoint):
+            path.unlink()  # to go on would end in the same
+        raise
     except KeyboardInterrupt as interruption:
         if not hasattr(model, "weights_"):
             if not _checkpoints(checkpoint):
@@ -212,6 +265,39 @@ def _fit(arguments):
     for path in _checkpoints(checkpoint):
         path.unlink()
     print(f"Saved {arguments.output}.")
+
+
+def _localizers(arguments):
+    """A localizer for each stream, with its preset and parameters."""
+    from skdgam import DGAMLocalizer, presets
+
+    n_streams, chosen = len(arguments.features), arguments.preset
+    unknown = [name for name in chosen if name not in presets.__all__]
+    if unknown:
+        raise Refused(f"--preset is {unknown[0]!r}; there are {', '.join(presets.__all__)}.")
+    if len(chosen) not in (0, 1, n_streams):
+        raise Refused(f"There are {len(chosen)} presets for {n_streams} streams; give each one.")
+    params = dict(map(_parameter, arguments.set))
+    known = DGAMLocalizer().get_params()
+    for name in params:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1) or ["max_epochs"]
+            raise Refused(f"--set {name}=…: there is no such parameter; {close[0]!r} is one.")
+    presets_of_streams = chosen * n_streams if len(chosen) < n_streams else chosen
+    localizers = [DGAMLocalizer() for _ in range(n_streams)]
+    for localizer, name in zip(localizers, presets_of_streams, strict=False):
+        localizer.set_params(**getattr(presets, name))
+    for localizer in localizers:
+        localizer.set_params(**params)._check_settings()
+    return localizers
+
+
+def _snippet(localizer):
+    """What a snippet is to a localizer: what all times hang on."""
+    return (
+        f"A snippet stands for {localizer.snippet_seconds:g} s (snippet_seconds), and the first "
+        f"begins at {localizer.snippet_offset:g} s (snippet_offset)."
+    )
 
 
 def _checkpoint(arguments):
@@ -249,11 +335,11 @@ def _predict(arguments):
         for first in _track(range(0, len(X), AT_ONCE)):
             part = X[first : first + AT_ONCE]
             found |= zip(part.names.tolist(), model.predict(part), strict=True)
+        write_intervals(arguments.output, found)
     except KeyboardInterrupt as interruption:
         write_intervals(arguments.output, found)
         reason = f"{arguments.output} has the detections of {len(found)} of {len(X)} videos"
         raise KeyboardInterrupt(reason) from interruption
-    write_intervals(arguments.output, found)
     n_found = sum(map(len, found.values()))
     print(f"{n_found} detections in {len(found)} videos: {arguments.output}")
 
@@ -277,6 +363,12 @@ def _evaluate(arguments):
         raise Refused(f"No video of {arguments.detections} is in {arguments.annotations}.")
     if unknown:
         print(f"Left out: {len(unknown)} of {len(detections)} videos, without annotations.")
+    true, found = (np.unique(np.concatenate([*x.values()])["label"]) for x in (truth, detections))
+    if len(found) and not np.isin(found, true).any():
+        raise Refused(
+            f"No class of {arguments.detections} ({', '.join(found[:3])}, …) is in "
+            f"{arguments.annotations} ({', '.join(true[:3])}, …)."
+        )
     y_true = list(truth.values())
     y_pred = [detections.get(name, first[:0]) for name in truth]
     thresholds = PROTOCOLS[arguments.protocol]
@@ -316,9 +408,10 @@ def _plot(arguments):
     """Draw what a localizer finds in some recordings, and its attention."""
     from skdgam import load
     from skdgam.formats import read_intervals
+    from skdgam.io import replacing
     from skdgam.plotting import LocalizationDisplay
 
-    _check_output(arguments)
+    _check_output(arguments, PICTURES)
     model, X = load(arguments.model), _features(arguments.features)
     names = X.names.tolist()
     unknown = sorted(set(arguments.video or []) - set(names))
@@ -333,7 +426,8 @@ def _plot(arguments):
 
     with mpl.rc_context({"backend": "agg"}):
         display = LocalizationDisplay.from_estimator(model, X, y, names=X.names.tolist())
-        display.figure_.savefig(arguments.output, dpi=150)
+        with replacing(arguments.output) as part:
+            display.figure_.savefig(part, dpi=150, format=arguments.output.suffix[1:].lower())
     print(f"Drew {', '.join(X.names.tolist())}: {arguments.output}")
 
 
@@ -351,6 +445,8 @@ def _report(arguments):
     if arguments.model:
         model, X = load(arguments.model), _features(arguments.features)
         X = X[np.isin(X.names, list(found))]
+        if not len(X):
+            raise Refused(f"No video of {arguments.detections} is in {arguments.features[0]}.")
         first, *_ = getattr(model, "localizers_", {"": model}).values()
         for name, values in zip(X.names.tolist(), model.attention(X), strict=True):
             edges = first.snippet_offset + first.snippet_seconds * np.arange(len(values) + 1)
@@ -380,14 +476,14 @@ def _info(arguments):
     default = DGAMLocalizer().get_params()
     for name, stream in getattr(model, "localizers_", {"": model}).items():
         title = f"stream {name}, " if name else ""
-        print(f"{title}{getattr(stream, 'n_epochs_', 0)} epochs")
+        print(f"{title}{getattr(stream, 'n_epochs_', 0)} epochs. {_snippet(stream)}")
         for parameter, value in stream.get_params().items():
             if value != default[parameter]:
                 print(f"  {parameter} = {value!r}")
 
 
 def _demo(arguments):
-    """Make videos with actions and their context, and go through all commands with them."""
+    """Make videos with actions and their context, and go from training to a report with them."""
     from skdgam.datasets import make_untrimmed
     from skdgam.formats import write_intervals
 
@@ -430,6 +526,8 @@ def _check_output(arguments, endings=None):
         raise Refused(f"{path} is there already; --force replaces it.")
     if not path.parent.is_dir():
         raise Refused(f"{path} has no folder to be in: {path.parent} does not exist.")
+    if not os.access(path.parent, os.W_OK):
+        raise Refused(f"{path} cannot be written: {path.parent} allows no writing.")
 
 
 def _features(paths):
@@ -470,6 +568,8 @@ def _track(steps):
 
 def _message(error):
     """One line of what is wrong."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skdgam.intervals import make_intervals
+from skdgam.io import replacing
 
 __all__ = ["read_intervals", "read_labels", "write_intervals", "write_track"]
 
@@ -119,7 +120,8 @@ def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarra
         text = _as_json(intervals)
     else:
         raise ValueError(f"{path} must end in .json or .csv, which says how it is written.")
-    Path(path).write_text(text, encoding="utf-8")
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def write_track(path: str | os.PathLike[str], intervals: np.ndarray) -> None:
@@ -144,7 +146,8 @@ def write_track(path: str | os.PathLike[str], intervals: np.ndarray) -> None:
         raise ValueError(f"{path} must end in {', '.join(_TRACKS)}, which says what is written.")
     ordered = intervals[np.argsort(intervals["start"], kind="stable")]
     lines = _TRACKS[suffix](_entries(ordered))
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replacing(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
@@ -152,7 +155,9 @@ def _read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}.") from error
+        named = Path(path).suffix.lower() == ".json"
+        other = "" if named else ", nor by its name a CSV file (.csv)"
+        raise ValueError(f"{path} is no JSON file{other}: {error}.") from error
     content = content if isinstance(content, dict) else {}
     for key, kind in {"database": dict, "results": list}.items():
         videos = content.get(key)
@@ -217,8 +222,11 @@ def _rows(
 ) -> Iterator[tuple[dict[str, str], int]]:
     """Yield the rows of a CSV file by column, and the line that each is on."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
         try:
+            first = file.readline()
+            file.seek(0)
+            # Spreadsheets separate by semicolons where numbers have commas.
+            reader = csv.DictReader(file, strict=True, delimiter=max(",;\t", key=first.count))
             header = [name.strip() for name in reader.fieldnames or []]
             missing = [name for name in columns if name not in header]
             if missing:
@@ -234,8 +242,12 @@ def _rows(
                         "the first line has names."
                     )
                 yield {name: value.strip() for name, value in row.items()}, reader.line_num
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is no CSV file in UTF-8: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path} is not in UTF-8, as CSV files must be here ({error}). Save it so."
+            ) from error
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}, is no CSV: {error}.") from error
 
 
 def _as_csv(intervals: dict[str, np.ndarray]) -> str:

@@ -3,6 +3,8 @@
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,14 +48,25 @@ def write_model(
     text = json.dumps({"version": VERSION} | description, default=lambda value: value.tolist())
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     content = safetensors.numpy.save(tensors, metadata={KEY: text})
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a file to write to, which takes the place of another as soon as it is whole.
+
+    Whatever goes wrong, that is as it was.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield part
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:  # in the name that the user knows
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
 

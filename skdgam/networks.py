@@ -15,11 +15,12 @@ CVAE_WIDTH = 128
 class ConditionalMLP(nn.Module):
     """A perceptron on ``[x; attention]``: encoder and decoder of the CVAE are one each."""
 
-    def __init__(self, n_inputs: int, n_outputs: int, width: int = CVAE_WIDTH):
+    def __init__(self, n_inputs: int, n_outputs: int, device: str = "cpu"):
         super().__init__()
-        self.first = _blank_linear(n_inputs + 1, width)  # attention is the last column
-        self.second = _blank_linear(width, width)
-        self.third = _blank_linear(width, n_outputs)
+        # Attention is the last column.
+        self.first = _blank_linear(n_inputs + 1, CVAE_WIDTH, device)
+        self.second = _blank_linear(CVAE_WIDTH, CVAE_WIDTH, device)
+        self.third = _blank_linear(CVAE_WIDTH, n_outputs, device)
 
     def forward(self, x: Tensor, attention: Tensor) -> Tensor:
         """Map x (n, n_inputs) and attention (n,) to (n, n_outputs)."""
@@ -48,6 +49,8 @@ class DGAM(nn.Module):
     temporal_context : int, default=0
         Snippets to each side that the heads look at. With any, both heads share the hidden layer,
         which is a temporal convolution then, of what ``skdgam._batches.in_context`` returns.
+    device : str, default="cpu"
+        Where weights are; "meta" gives them shapes and no memory.
     """
 
     def __init__(
@@ -57,19 +60,20 @@ class DGAM(nn.Module):
         latent_dim: int = 128,
         generator: torch.Generator | None = None,
         temporal_context: int = 0,
+        device: str = "cpu",
     ):
         super().__init__()
         self.n_features, self.latent_dim = n_features, latent_dim
         self.temporal_context = temporal_context
         self.attention_head = nn.Sequential(
-            _blank_linear((2 * temporal_context + 1) * n_features, ATTENTION_WIDTH),
+            _blank_linear((2 * temporal_context + 1) * n_features, ATTENTION_WIDTH, device),
             nn.ReLU(),
-            _blank_linear(ATTENTION_WIDTH, 1),
+            _blank_linear(ATTENTION_WIDTH, 1, device),
         )
         n_inputs = ATTENTION_WIDTH if temporal_context else n_features
-        self.classifier = _blank_linear(n_inputs, n_classes + 1)
-        self.encoder = ConditionalMLP(n_features, 2 * latent_dim)
-        self.decoder = ConditionalMLP(latent_dim, n_features)
+        self.classifier = _blank_linear(n_inputs, n_classes + 1, device)
+        self.encoder = ConditionalMLP(n_features, 2 * latent_dim, device)
+        self.decoder = ConditionalMLP(latent_dim, n_features, device)
         if generator is not None:
             for module in self.modules():
                 if isinstance(module, nn.Linear):
@@ -112,6 +116,6 @@ def linear(x: Tensor, layer: Any) -> Tensor:
     return F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
-def _blank_linear(n_inputs: int, n_outputs: int) -> nn.Linear:
+def _blank_linear(n_inputs: int, n_outputs: int, device: str) -> nn.Linear:
     """A linear layer without values yet: nothing is drawn from the global generator."""
-    return nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
+    return nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, device=device)

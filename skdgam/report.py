@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from skdgam.io import replacing
 from skdgam.metrics import mean_average_precision
 
 __all__ = ["write_report"]
@@ -51,7 +52,8 @@ def write_report(
     OSError
         If the page cannot be written.
     ValueError
-        If there is no recording, or a file of `media` is neither video nor audio by its ending.
+        If there is no recording, one has intervals without scores, or a file of `media` is neither
+        video nor audio by its ending.
 
     Examples
     --------
@@ -66,6 +68,11 @@ def write_report(
         raise ImportError('A report needs plotly: pip install "skdgam[report]".') from error
     if not detections:
         raise ValueError("detections is empty; there must be a recording to show.")
+    unscored = [name for name, found in detections.items() if "score" not in found.dtype.names]
+    if unscored:
+        raise ValueError(
+            f"detections of {unscored[0]!r} have no scores; true intervals go to annotations."
+        )
     annotations, attention, media = annotations or {}, attention or {}, media or {}
     recordings = [
         {
@@ -83,7 +90,8 @@ def write_report(
     parts = {"TITLE": html.escape(title), "PLOTLY": get_plotlyjs(), "DATA": text}
     page = files("skdgam").joinpath("report.html").read_text(encoding="utf-8")
     page = re.sub("@(TITLE|PLOTLY|DATA)@", lambda mark: parts[mark[1]], page)
-    Path(path).write_text(page, encoding="utf-8")
+    with replacing(path) as part:
+        part.write_text(page, encoding="utf-8")
 
 
 def _rows(intervals, scored):

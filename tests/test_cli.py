@@ -1,13 +1,15 @@
 """The command line as people use it: files in, files out, one line when something is wrong."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, formats, io, load
 from skdgam._training import Training
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
@@ -199,8 +201,56 @@ def test_the_program_is_there(tmp_path):
     command = [sys.executable, "-m", "skdgam", "evaluate", "none.json", "none.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == ("skdgam: error: [Errno 2] No such file or directory: 'none.json'\n")
+    assert done.stderr == ("skdgam: error: none.json: No such file or directory\n")
     assert done.stdout == ""
+
+
+def test_who_stops_reading_stops_no_work(made, tmp_path):
+    path = tmp_path / "found.json"
+    predict = ["predict", made / "model.skdgam", made / "rgb", "-o", path]
+    done = subprocess.run(
+        f"{sys.executable} -m skdgam {shlex.join(map(str, predict))} | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert len(read_intervals(path)) == 12
+
+
+def test_names_beyond_the_locale_are_shown_somehow(made, tmp_path):
+    np.save(tmp_path / "vidéo.npy", np.load(made / "rgb" / "video 3.npy"))
+    plot = ["plot", made / "model.skdgam", tmp_path, "-o", tmp_path / "picture.png"]
+    command = [sys.executable, "-m", "skdgam", *plot]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(r"Drew vid\xe9o: ")
+
+
+def test_fit_and_info_say_what_a_snippet_is(made, tmp_path, capsys):
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", tmp_path / "model"]
+    assert run(*fit, *QUICK, "--set", "snippet_seconds=1.28") == 0
+    told = "A snippet stands for 1.28 s (snippet_seconds), and the first begins at 0 s (snippet_off"
+    assert told in capsys.readouterr().out
+    assert run("info", tmp_path / "model") == 0
+    assert told in capsys.readouterr().out
+
+
+def test_each_stream_may_have_its_preset(made, tmp_path):
+    fit = ["fit", made / "rgb", made / "flow", made / "labels.csv", "-o", tmp_path / "model"]
+    presets = ["--preset", "THUMOS14_RGB", "--preset", "THUMOS14_FLOW"]
+    assert run(*fit, *presets, *QUICK) == 0
+    localizers = load(tmp_path / "model").localizers_
+    assert [localizers[name].stream_weight for name in ("rgb", "flow")] == [0.35, 0.65]
+    assert [localizers[name].max_epochs for name in ("rgb", "flow")] == [3, 3]
+
+
+def test_a_training_that_diverges_leaves_nothing_to_go_on_with(made, tmp_path, capsys):
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", tmp_path / "model", *QUICK]
+    assert run(*fit, "--set", "learning_rate=1e30") == 1
+    assert "Training diverged in epoch" in capsys.readouterr().err
+    assert run(*fit) == 0
 
 
 # --- what is refused, in one line ---
@@ -249,8 +299,9 @@ def test_labels_of_unknown_videos(made, tmp_path, capsys):
     ("options", "match"),
     [
         (["--set", "max_epochs"], "--set max_epochs must be NAME=VALUE"),
-        (["--set", "epochs=3"], "Invalid parameter 'epochs' for estimator DGAMLocalizer"),
+        (["--set", "epochs=3"], "--set epochs=…: there is no such parameter; 'max_epochs' is one"),
         (["--set", "max_epochs=0"], "The 'max_epochs' parameter of DGAMLocalizer must be an int"),
+        (["--preset", "SENSORS"] * 2, "There are 2 presets for 1 streams; give each one."),
         (["--preset", "sensors"], "--preset is 'sensors'; there are ACTIVITYNET12_FLOW, "),
     ],
 )
@@ -281,6 +332,27 @@ def test_evaluation_of_what_does_not_belong_together(by_hand, tmp_path, capsys):
     other = tmp_path / "other.csv"
     other.write_text("video,start,end,label\nz,1,2,jump\n")
     assert "No video of" in refused(capsys, "evaluate", found, other)
+    other.write_text("video,start,end,label\na,1,2,Jump\n")
+    message = refused(capsys, "evaluate", found, other)
+    assert message.startswith(f"No class of {found} (jump")
+    assert message.endswith(f"{other} (Jump, …).")
+
+
+def test_true_intervals_are_no_detections_for_a_report(by_hand, tmp_path, capsys):
+    pytest.importorskip("plotly")
+    message = refused(capsys, "report", by_hand[1], "-o", tmp_path / "page.html")
+    assert "have no scores; true intervals go to annotations" in message
+
+
+def test_a_picture_has_an_ending(made, tmp_path, capsys):
+    plot = ["plot", made / "model.skdgam", made / "rgb", "-o", tmp_path / "picture"]
+    assert "picture must end in .png or .svg or .pdf" in refused(capsys, *plot)
+
+
+def test_labels_without_a_row(made, tmp_path, capsys):
+    (tmp_path / "labels.csv").write_text("video,label\n")
+    fit = ["fit", made / "rgb", tmp_path / "labels.csv", "-o", tmp_path / "model"]
+    assert "labels.csv has no labels of any video" in refused(capsys, *fit)
 
 
 def test_a_name_that_would_leave_the_folder(tmp_path, capsys):
@@ -366,6 +438,22 @@ def test_a_training_that_was_cut_off_goes_on(made, tmp_path, capsys, monkeypatch
     assert (tmp_path / "model").read_bytes() == resumed
     assert run(*fit, *QUICK, "--resume") == 1  # there is nothing to go on with
     assert "model is there already" in capsys.readouterr().err
+
+
+def test_a_prediction_interrupted_while_it_is_written_is_kept(made, tmp_path, capsys, monkeypatch):
+    write, n_calls = formats.write_intervals, []
+
+    def interrupted(path, intervals):
+        n_calls.append(path)
+        if len(n_calls) == 1:
+            raise KeyboardInterrupt
+        write(path, intervals)
+
+    monkeypatch.setattr(formats, "write_intervals", interrupted)
+    path = tmp_path / "found.json"
+    assert run("predict", made / "model.skdgam", made / "rgb", "-o", path) == 130
+    assert "has the detections of 12 of 12 videos" in capsys.readouterr().err
+    assert len(read_intervals(path)) == 12
 
 
 def test_an_interrupted_prediction_is_kept(made, tmp_path, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 import pickle
 import shutil
+import zipfile
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -307,3 +309,49 @@ def test_no_code_is_unpickled(folders):
     np.save(folders[0] / "run.npy", np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(ValueError, match="Python objects"):
         FeatureFolder(folders[0])[1]
+
+
+def test_archives_within_a_folder_are_told(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3)))
+    np.savez(tmp_path / "b.npz", features=np.zeros((2, 3)))
+    with pytest.warns(
+        UserWarning, match="b.npz is left out .1 such files.: in a folder a video is"
+    ):
+        X = FeatureFolder(tmp_path)
+    assert X.names.tolist() == ["a"]
+
+
+def test_pickles_are_not_loaded_and_nobody_is_told_how(tmp_path):
+    (tmp_path / "a.npy").write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(ValueError, match="a.npy cannot .* it is damaged, or holds Python objects$"):
+        FeatureFolder(tmp_path)[0]
+
+
+@pytest.mark.parametrize("shape", [(10**12, 10), (10**30, 1), (-5, 2), (10**6, 4)])
+def test_a_header_that_claims_more_than_there_is(tmp_path, shape):
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": shape}
+    )
+    content = header.getvalue() + bytes(100)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", content)
+    with pytest.raises(ValueError, match="a.npy cannot be read"):
+        FeatureFolder(tmp_path / "folder")[0]
+    with pytest.raises(ValueError, match="b.npz/a cannot be read"):
+        FeatureFolder(tmp_path / "b.npz")[0]
+
+
+def test_a_dataset_that_was_never_written_fills_no_memory(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        file.create_dataset("a", shape=(10**9, 100), dtype="f4", chunks=(1000, 100))
+        zeros = np.zeros((10_000, 8), dtype=np.float32)
+        file.create_dataset("b", data=zeros, compression="gzip")
+    with pytest.raises(
+        ValueError, match="a cannot .* its shape is .1000000000, 100., and for that"
+    ):
+        FeatureFolder(tmp_path / "file.h5")[0]
+    assert FeatureFolder(tmp_path / "file.h5")[1].shape == (10_000, 8)

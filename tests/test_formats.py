@@ -212,7 +212,7 @@ def test_intervals_of_another_form(tmp_path, change):
         ("video,start,end,label\na,1,2,jump,3\n", "line 2: a row must have 4 values"),
         ("video,start,end,label\na,1,two,jump\n", "line 2: start '1', end 'two'; these must be"),
         ("video,start,end,label\na,1,inf,jump\n", "these must be finite numbers"),
-        ('video,start,end,label\n"a,1,2,jump\n', "is no CSV file in UTF-8"),
+        ('video,start,end,label\n"a,1,2,jump\n', "line 1, is no CSV: unexpected end"),
     ],
 )
 def test_csv_of_another_form(tmp_path, text, match):
@@ -223,8 +223,42 @@ def test_csv_of_another_form(tmp_path, text, match):
 def test_csv_of_another_encoding(tmp_path):
     path = tmp_path / "file.csv"
     path.write_bytes("video,label\na,käse\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="is no CSV file in UTF-8"):
+    with pytest.raises(ValueError, match="is not in UTF-8, as CSV files must be .* Save it so."):
         read_labels(path)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_csv_of_a_spreadsheet(tmp_path, separator):
+    text = "video,label\na,jump\nb,run and jump\n".replace(",", separator)
+    (tmp_path / "file.csv").write_text(text, encoding="utf-8-sig")
+    assert read_labels(tmp_path / "file.csv") == {"a": ["jump"], "b": ["run and jump"]}
+
+
+def test_what_is_neither_csv_nor_json(tmp_path):
+    (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        ValueError, match=r"xlsx is no JSON file, nor by its name a CSV file \(.csv"
+    ):
+        read_labels(tmp_path / "labels.xlsx")
+
+
+@pytest.mark.parametrize("write", [write_intervals, write_track])
+def test_a_file_stays_whole_if_writing_fails(tmp_path, monkeypatch, write):
+    intervals = make_intervals([0], [1], "jump", [0.5])
+    path = tmp_path / ("found.json" if write is write_intervals else "found.srt")
+    content = {"a": intervals} if write is write_intervals else intervals
+    write(path, content)
+    before = path.read_text()
+
+    def full(self, text, encoding):
+        self.write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(type(path), "write_text", full)
+    with pytest.raises(OSError, match="No space left on device: '.*found.(json|srt)'"):
+        write(path, content)
+    assert path.read_text() == before
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_csv_knows_no_subsets(tmp_path):

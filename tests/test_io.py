@@ -43,10 +43,10 @@ def test_a_file_that_is_there_is_replaced_and_nothing_else_is_left(path):
 
 def test_a_file_stays_whole_if_writing_fails(path, monkeypatch):
     def full(self, target):
-        raise OSError("no space left")
+        raise OSError(28, "No space left on device", str(self))
 
     monkeypatch.setattr(type(path), "replace", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match="No space left on device: '.*/model.skdgam'"):
         write_model(path, {"class": "Other"}, {})
     assert read_model(path)[0]["class"] == "Model"
     assert os.listdir(path.parent) == [path.name]

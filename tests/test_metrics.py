@@ -285,7 +285,7 @@ TWO = [(10, 14, "jump"), (20, 24, "jump")]
         ("boundary", [(12, 13, "jump", 0.9), (7, 12, "jump", 0.9)]),  # less than half
         ("boundary", [(10, 11, "jump", 0.9), (20, 21, "jump", 0.9)]),  # in different ones
         ("boundary", [(14, 15, "jump", 0.9), (9, 10.5, "jump", 0.9)]),
-        ("context", [(14, 18, "jump", 0.9)]),
+        ("context", [(24, 28, "jump", 0.9)]),
         ("context", [(2, 10, "jump", 0.9)]),  # half of it is beside one
         ("background", [(2, 10.3, "jump", 0.9)]),  # less than half
         ("background", [(0, 4, "jump", 0.9)]),

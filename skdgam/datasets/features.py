@@ -2,6 +2,8 @@
 
 import copy
 import os
+import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -14,6 +16,12 @@ import numpy.typing as npt
 __all__ = ["FeatureFolder"]
 
 ARCHIVES = (".h5", ".hdf5", ".npz")
+# What readers of arrays raise about files that are damaged, or claim more than fits in memory.
+UNREADABLE = (
+    *(ValueError, TypeError, EOFError, KeyError, AttributeError, BadZipFile),
+    *(MemoryError, OverflowError, RuntimeError, NotImplementedError, zlib.error),
+)
+MOST_DEFLATED = 1032  # times that a file can be shorter than what it holds, by deflate at best
 
 
 class FeatureFolder:
@@ -157,6 +165,14 @@ def _names_in(stream: Path) -> set[str]:
     """Names of all videos of a stream."""
     if stream.is_dir():
         names = {path.stem for path in stream.glob("[!.]*.npy")}  # none that a system hides
+        others = [path for ending in ARCHIVES for path in stream.glob(f"[!.]*{ending}")]
+        if others:
+            warnings.warn(
+                f"{others[0]} is left out ({len(others)} such files): in a folder a video is a "
+                ".npy file. An .npz or HDF5 file is a stream of its own, with an array a video.",
+                UserWarning,
+                stacklevel=3,
+            )
     elif stream.is_file() and stream.suffix in ARCHIVES:
         names = set(_read_archive(stream, set))
     else:
@@ -174,13 +190,25 @@ def _array(stream: Path, name: str) -> np.ndarray:
     """Read what a stream has under a name; .npy files are memory-mapped."""
     try:
         if stream.is_file():
-            return _read_archive(stream, lambda file: file[name][()])
+            return _read_archive(stream, lambda file: _whole(file[name]))
         array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
-    except (ValueError, TypeError, EOFError, KeyError, AttributeError, BadZipFile) as error:
+    except UNREADABLE as error:
+        reason = str(error)
+        if "allow_pickle" in reason:  # which would execute what is in there
+            reason = "it is damaged, or holds Python objects"
         raise ValueError(
-            f"{_where(stream, name)} cannot be read as an array (n_snippets, n_features): {error}"
+            f"{_where(stream, name)} cannot be read as an array (n_snippets, n_features): {reason}"
         ) from error
+
+
+def _whole(held: Any) -> np.ndarray:
+    """All of an array in an archive; a small file may claim to hold what fits no memory."""
+    if hasattr(held, "id"):  # HDF5 fills up what was never written
+        room = MOST_DEFLATED * held.id.get_storage_size()
+        if held.nbytes > room:
+            raise ValueError(f"its shape is {held.shape}, and for that the file is too short")
+    return held[()]
 
 
 def _where(stream: Path, name: str) -> str:
