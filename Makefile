@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
-.PHONY: test lint docs demo bench bench-gpu bench-quality clean
+.PHONY: test lint fuzz coverage mutants docs demo bench bench-gpu bench-quality clean
 test: lint
 	$(BIN)/python -m pytest -q
 
@@ -12,6 +12,21 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Readers on many more damaged files than `make test` tries, and others each time.
+fuzz: .venv/installed
+	$(BIN)/python -m pytest -q tests/test_fuzz.py --hypothesis-profile=fuzz
+
+coverage: .venv/installed
+	$(BIN)/python -m coverage run -m pytest -q tests
+	$(BIN)/python -m coverage report
+
+# Changes the code here and there, and lists the changes that no test notices.
+mutants: .venv/installed
+	mkdir -p mutants
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[mutants]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 # A warning is an error. The examples are run; the one on HAPT where it is there.
 docs: .venv/installed
@@ -44,4 +59,4 @@ bench-quality: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist docs/_build docs/api docs/auto_examples docs/sg_execution_times.rst .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest mutants build dist docs/_build docs/api docs/auto_examples docs/sg_execution_times.rst .mypy_cache .pytest_cache .ruff_cache .hypothesis

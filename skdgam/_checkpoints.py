@@ -4,6 +4,8 @@ import glob
 import hashlib
 import json
 import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,7 +50,10 @@ class Checkpoint:
             self._content = io.read_model(self.path)
             if self._content[0].get("class") != KIND:
                 raise ValueError(f"{self.path} is no checkpoint; name another file for it.")
-        self.seed = None if self._content is None else self._content[0]["about"]["random_state"]
+        self.seed = None
+        if self._content is not None:
+            with self._damage_told():
+                self.seed = int(self._content[0]["about"]["random_state"])
 
     def resume(
         self,
@@ -56,15 +61,16 @@ class Checkpoint:
         videos: Videos,
         is_labelled: np.ndarray,
         early_stopping: EarlyStopping | None,
+        terms: Collection[str],
     ) -> dict[str, list[np.ndarray]]:
-        """Put a training that begins to where the file has it, and return the history so far.
+        """Put a training that begins to where the file has it, and return the history of its terms.
 
         Without a file, write the first one: that it cannot be written is better known now.
         """
         self._about = _about(training, videos, is_labelled, early_stopping)
         if self._content is None:
             self._write(training, {}, early_stopping)
-            return {}
+            return {name: [] for name in terms}
         description, arrays = self._content
         before = description["about"]
         other = [name for name in self._about if self._about[name] != before.get(name)]
@@ -73,18 +79,37 @@ class Checkpoint:
                 f"{self.path} is of a training with other {', '.join(other)}. Go on with what it "
                 "began with, or remove the file to begin anew."
             )
-        n_done, n_asked = description["n_epochs"], training.schedule.max_epochs
+        with self._damage_told():
+            n_done, n_asked = int(description["n_epochs"]), training.schedule.max_epochs
         if n_done > n_asked:
             raise ValueError(f"{self.path} has {n_done} epochs, more than max_epochs={n_asked}.")
-        tree = _nested(arrays)
-        training.resume(tree["weights"], description["epoch"], _state(tree, self.seed))
-        if early_stopping is not None:
-            early_stopping.least = description["least"]
-            early_stopping.waited = description["waited"]
-            if "best" in tree:
-                best = tree["best"]
-                early_stopping.best = best["weights"], _state(best, self.seed)
-        return {name: list(values) for name, values in tree.get("history", {}).items()}
+        with self._damage_told():
+            tree = _nested(arrays)
+            of_terms = tree.get("history", {}) if n_done else dict.fromkeys(terms, np.empty((0, 1)))
+            history = {name: list(of_terms[name]) for name in terms}
+            if any(values.shape != (n_done, 1) for values in of_terms.values()):
+                raise ValueError(f"the history is not of {n_done} epochs")
+            if tree["weights"].keys() != training.networks[0].state_dict().keys():
+                raise ValueError("weights are missing")
+            if early_stopping is not None:
+                early_stopping.least = float(description["least"])
+                early_stopping.waited = int(description["waited"])
+                if "best" in tree:
+                    best = tree["best"]["weights"], _state(tree["best"], self.seed)
+                    training.check(*best)
+                    early_stopping.best = best
+            state = _state(tree, self.seed)
+            training.resume(tree["weights"], int(description["epoch"]), state)
+        return history
+
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever its content makes this stumble over
+            raise ValueError(
+                f"{self.path} is damaged ({type(error).__name__}: {error}). Remove it."
+            ) from error
 
     def after_epoch(
         self,

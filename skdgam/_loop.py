@@ -71,7 +71,7 @@ def train(
     history: dict[str, list[np.ndarray]] = {name: [] for name in HISTORY}
     first = training.epoch
     if checkpoint is not None:
-        history |= checkpoint.resume(training, videos, is_labelled, early_stopping)
+        history = checkpoint.resume(training, videos, is_labelled, early_stopping, HISTORY)
     if early_stopping is not None and training.epoch and early_stopping.best is None:
         early_stopping.watch(training)  # what is resumed may stay the best
     features = place(videos, training.device, training.dtype)

@@ -172,11 +172,7 @@ class Training:
         With the `state` of that training it is as if it had never stopped; without, Adam
         starts anew.
         """
-        if any(self._weights[name].shape[1:] != value.shape for name, value in weights.items()):
-            raise ValueError(
-                "latent_dim or temporal_context is not that of the model to go on from; set it "
-                "back, or fit anew with warm_start=False."
-            )
+        self.check(weights, state)
         for name, value in weights.items():
             self._weights[name][0] = torch.tensor(value)
         self.epoch = epoch
@@ -187,12 +183,30 @@ class Training:
         for part, optimizer in self._optimizers.items():
             moments = {
                 index: {
-                    kind: torch.tensor(value[None] if value.ndim else value)
+                    kind: torch.tensor(value[None] if value.ndim else value, dtype=torch.float32)
                     for kind, value in of_parameter.items()
                 }
                 for index, of_parameter in state["moments"][part].items()
             }
             optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+
+    def check(self, weights: dict[str, np.ndarray], state: dict[str, Any] | None) -> None:
+        """Refuse weights of other networks, and moments that are not theirs."""
+        if any(self._weights[name].shape[1:] != value.shape for name, value in weights.items()):
+            raise ValueError(
+                "latent_dim or temporal_context is not that of the model to go on from; set it "
+                "back, or fit anew with warm_start=False."
+            )
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            raise ValueError("the weights to go on from are not finite")
+        if state is None:
+            return
+        for part, optimizer in self._optimizers.items():
+            parameters = optimizer.param_groups[0]["params"]
+            for index, of_parameter in state["moments"][part].items():
+                sizes = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameters[index].shape[1:])
+                if {k: v.shape for k, v in of_parameter.items()} != sizes | {"step": ()}:
+                    raise ValueError(f"the moments of Adam are not those of parameter {index}")
 
     def _pass(
         self,

@@ -1,5 +1,6 @@
 """Model files that are safe to open, and checkpoints of the released implementation."""
 
+import hashlib
 import json
 import os
 import threading
@@ -47,7 +48,9 @@ def write_model(
     safetensors = import_safetensors()
     text = json.dumps({"version": VERSION} | description, default=lambda value: value.tolist())
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    content = safetensors.numpy.save(tensors, metadata={KEY: text})
+    # In one entry: files of several come in any order, and would differ.
+    whole = json.dumps(json.loads(text) | {"sha256": _digest(text, tensors)})
+    content = safetensors.numpy.save(tensors, metadata={KEY: whole})
     with replacing(path) as part:
         part.write_bytes(content)
 
@@ -108,7 +111,18 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
             f"{path} was written by a newer skdgam: its format is {description['version']}, and "
             f"this one reads up to {VERSION}. Update skdgam."
         )
+    if description.pop("sha256", None) != _digest(json.dumps(description), arrays):
+        raise ValueError(f"{path} is damaged: it is not what was written. Copy it anew.")
     return description, arrays
+
+
+def _digest(text: str, arrays: dict[str, np.ndarray]) -> str:
+    """Digest of all that a model file holds, which tells damage; it is no signature."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].data)
+    return digest.hexdigest()
 
 
 def read_released(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

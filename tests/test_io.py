@@ -191,3 +191,19 @@ def test_other_checkpoints(tmp_path, content, match):
         ValueError, match=f"no checkpoint of the released implementation: .*{match}"
     ):
         read_released(tmp_path / "rgb.pth")
+
+
+def test_a_single_bit_that_flipped_is_damage(tmp_path):
+    path = tmp_path / "model"
+    write_model(path, {"class": "Model", "params": {"r": 1.5}}, {"w": np.arange(8.0)})
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="model is damaged: it is not what was written"):
+        read_model(path)
+
+
+def test_the_same_model_makes_the_same_file(tmp_path):
+    for path in (tmp_path / "a", tmp_path / "b"):
+        write_model(path, {"class": "Model", "x": [np.float64(0.1)]}, {"w": np.ones(3)})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -3,7 +3,6 @@
 import copy
 import os
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -16,11 +15,6 @@ import numpy.typing as npt
 __all__ = ["FeatureFolder"]
 
 ARCHIVES = (".h5", ".hdf5", ".npz")
-# What readers of arrays raise about files that are damaged, or claim more than fits in memory.
-UNREADABLE = (
-    *(ValueError, TypeError, EOFError, KeyError, AttributeError, BadZipFile),
-    *(MemoryError, OverflowError, RuntimeError, NotImplementedError, zlib.error),
-)
 MOST_DEFLATED = 1032  # times that a file can be shorter than what it holds, by deflate at best
 
 
@@ -193,7 +187,9 @@ def _array(stream: Path, name: str) -> np.ndarray:
             return _read_archive(stream, lambda file: _whole(file[name]))
         array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
-    except UNREADABLE as error:
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # there are many that damaged files make parsers stumble into
         reason = str(error)
         if "allow_pickle" in reason:  # which would execute what is in there
             reason = "it is damaged, or holds Python objects"
@@ -229,5 +225,5 @@ def _read_archive(path: Path, read: Callable[[Any], Any]) -> Any:
             raise ImportError('HDF5 files need h5py: pip install "skdgam[h5]".') from error
         with h5py.File(path, "r") as file:
             return read(file)
-    except (OSError, BadZipFile) as error:  # name neither the file nor what is wrong with it
+    except (OSError, BadZipFile, RuntimeError) as error:  # which do not name the file
         raise ValueError(f"{path} is no {kind} file, or is damaged: {error}") from error
