@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
-.PHONY: test lint fuzz coverage mutants docs demo bench bench-gpu bench-quality clean
+.PHONY: test lint test-oldest audit fuzz coverage mutants docs demo bench bench-gpu bench-quality clean
 test: lint
 	$(BIN)/python -m pytest -q
 
@@ -12,6 +12,23 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What users install: the wheel, made from the sdist, in an environment of its own. First as it is,
+# then with extras, in the lowest versions that it allows.
+test-oldest: .venv/installed
+	rm -rf .venv-oldest dist
+	$(BIN)/python -m build -q
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt dist/*.whl
+	cd dist && ../.venv-oldest/bin/python ../tests/smoke.py
+	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt \
+		"$$(echo dist/*.whl)[plot,report,frame,share,h5]" pytest hypothesis
+	cd tests && ../.venv-oldest/bin/python -m pytest -q -c ../pyproject.toml --rootdir=. .
+
+# Known weaknesses of what continuous integration installs; asks a service on the network.
+audit: .venv/installed
+	$(BIN)/python -m pip install -q pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps
 
 # Readers on many more damaged files than `make test` tries, and others each time.
 fuzz: .venv/installed

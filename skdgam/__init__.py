@@ -1,7 +1,12 @@
 """Weakly-supervised temporal action localization as a scikit-learn estimator."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skdgam.estimator import DGAMLocalizer as DGAMLocalizer
+    from skdgam.fusion import MultiStreamLocalizer as MultiStreamLocalizer
+    from skdgam.fusion import load as load
 
 __version__ = "0.1.0.dev0"
 

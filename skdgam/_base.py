@@ -1,10 +1,14 @@
 """What every localizer shares: detections as arrays, as a frame, and their score."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from skdgam import io, metrics
 from skdgam._features import check_features
+from skdgam._typing import Indexed, PathOrName
 from skdgam._validation import check_annotations, check_durations, check_known, clip_to_videos
 from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.localization import Search, propose
@@ -21,7 +25,7 @@ class LocalizerMixin:
     ``_ends(videos, durations)``, where each video ends in seconds.
     """
 
-    def predict(self, X, durations=None):
+    def predict(self, X: Indexed, durations: npt.ArrayLike | None = None) -> np.ndarray:
         """Find the actions of each video.
 
         Parameters
@@ -44,7 +48,7 @@ class LocalizerMixin:
             durations = check_durations(durations, len(videos))
         return self._predict(videos, durations)
 
-    def predict_frame(self, X, durations=None):
+    def predict_frame(self, X: Indexed, durations: npt.ArrayLike | None = None) -> Any:
         """Find the actions of each video, as one tidy pandas frame.
 
         Parameters
@@ -75,7 +79,13 @@ class LocalizerMixin:
         frame.insert(0, "video", np.repeat(np.arange(len(detections)), lengths))
         return frame
 
-    def score(self, X, y, durations=None, intervals=None):
+    def score(
+        self,
+        X: Indexed,
+        y: Indexed,
+        durations: npt.ArrayLike | None = None,
+        intervals: Indexed | None = None,
+    ) -> float:
         """Mean average precision, averaged over ``tiou_thresholds``.
 
         Parameters
@@ -154,7 +164,7 @@ class ActivationMixin(LocalizerMixin):
     parameters of :class:`skdgam.localization.Search` that are not to be at their defaults.
     """
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Indexed) -> np.ndarray:
         """Probability that each action occurs in each video.
 
         The classifier's softmax on the attention-pooled feature; what is missing to 1 is the
@@ -215,7 +225,7 @@ class ActivationMixin(LocalizerMixin):
 class SaveMixin:
     """Model files; a localizer brings ``_describe()``, itself as a dict for JSON and arrays."""
 
-    def save(self, path):
+    def save(self, path: PathOrName) -> None:
         """Write the fitted localizer to a file for sharing, for :func:`skdgam.load`.
 
         It holds weights, labels and parameters, and nothing that opening it would execute. What

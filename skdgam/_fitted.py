@@ -1,5 +1,8 @@
 """What a fitted DGAMLocalizer does: all that follows from its weights."""
 
+from collections.abc import Iterable
+from typing import Any, Self
+
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -7,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdgam import _inference
 from skdgam._base import ActivationMixin, SaveMixin
 from skdgam._stages import class_probability
+from skdgam._typing import Indexed, PathOrName
 from skdgam._validation import check_classes
 from skdgam.io import read_released
 from skdgam.localization import Search
@@ -18,7 +22,7 @@ __all__ = ["FittedMixin"]
 class FittedMixin(SaveMixin, ActivationMixin):
     """Methods of DGAMLocalizer that need ``weights_`` and the parameters of localization."""
 
-    def attention(self, X):
+    def attention(self, X: Indexed) -> list[np.ndarray]:
         """Attention λ of every snippet: how much it takes part in an action, of any class.
 
         Parameters
@@ -31,7 +35,7 @@ class FittedMixin(SaveMixin, ActivationMixin):
         """
         return self._of_snippets(X, lambda network, x, seen: network.attention(seen))
 
-    def class_activation(self, X):
+    def class_activation(self, X: Indexed) -> list[np.ndarray]:
         """T-CAM of every snippet: the softmax of w·x over classes and background, Eq. 13.
 
         Not smoothed, and without the classifier's bias; with ``classification="sigmoid"``, the
@@ -53,7 +57,7 @@ class FittedMixin(SaveMixin, ActivationMixin):
 
         return self._of_snippets(X, tcam)
 
-    def reconstruction_error(self, X):
+    def reconstruction_error(self, X: Indexed) -> list[np.ndarray]:
         """Error of reconstructing every snippet from nothing but its attention, Eq. 12.
 
         Decoded is the mean of the latent prior. Where the error is high, a snippet does not
@@ -89,7 +93,7 @@ class FittedMixin(SaveMixin, ActivationMixin):
         return self._of_snippets(X, error)
 
     @classmethod
-    def from_released(cls, path, classes, **params):
+    def from_released(cls, path: PathOrName, classes: Iterable[Any], **params: Any) -> Self:
         """Take attention and classifier from a checkpoint of the released implementation.
 
         Parameters

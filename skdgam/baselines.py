@@ -5,6 +5,7 @@ The foreground and background modelling of Nguyen et al., ICCV 2019, without clu
 """
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from skdgam._base import ActivationMixin
 from skdgam._batches import HostFeatures, in_context
 from skdgam._features import check_features
+from skdgam._typing import Indexed, keeps_type
 from skdgam._validation import check_weak_labels
 from skdgam.localization import Activation
 
@@ -140,8 +142,8 @@ class MILLocalizer(ActivationMixin, BaseEstimator):
         self.tiou_thresholds = tiou_thresholds
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    @keeps_type(_fit_context(prefer_skip_nested_validation=True))
+    def fit(self, X: Indexed, y: Indexed) -> Self:
         """Learn from video-level labels.
 
         Parameters
@@ -173,7 +175,7 @@ class MILLocalizer(ActivationMixin, BaseEstimator):
         self.weights_ = {k: v.numpy().copy() for k, v in network.state_dict().items()}
         return self
 
-    def attention(self, X):
+    def attention(self, X: Indexed) -> list[np.ndarray]:
         """Attention of every snippet, in [0, 1].
 
         Parameters
@@ -186,7 +188,7 @@ class MILLocalizer(ActivationMixin, BaseEstimator):
         """
         return [each.attention for each in self._activations(self._check(X))]
 
-    def class_activation(self, X):
+    def class_activation(self, X: Indexed) -> list[np.ndarray]:
         """Probability of each class in every snippet.
 
         Parameters
@@ -239,8 +241,10 @@ class MILLocalizer(ActivationMixin, BaseEstimator):
         return attention @ logits / attention.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
     def _activations(self, videos):
-        network = self._network(self.n_features_in_, len(self.classes_)).eval()
-        network.load_state_dict({k: torch.tensor(v) for k, v in self.weights_.items()})
+        with torch.device("meta"):  # where nothing is drawn for weights that are known
+            network = self._network(self.n_features_in_, len(self.classes_)).eval()
+        weights = {name: torch.tensor(value) for name, value in self.weights_.items()}
+        network.load_state_dict(weights, assign=True)
         for video in videos:
             with torch.inference_mode():
                 attention, logits = self._heads(

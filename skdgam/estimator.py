@@ -1,11 +1,14 @@
 """DGAMLocalizer: the method as one scikit-learn estimator."""
 
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
@@ -21,6 +24,7 @@ from skdgam._loop import Diverged, Interrupted, train
 from skdgam._sanity import warn_of_attention, warn_of_scale
 from skdgam._stages import Objective
 from skdgam._training import Schedule, Training
+from skdgam._typing import Indexed, PathOrName, keeps_type
 from skdgam._validation import check_classes, check_weak_labels
 from skdgam.networks import DGAM
 from skdgam.sampling import balanced_parts
@@ -221,45 +225,45 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        alpha=0.03,
-        beta=0.1,
-        gamma1=0.5,
-        gamma2=0.1,
-        r=1.0,
-        foreground_weight=1.0,
-        latent_dim=128,
-        pooling="released",
-        temporal_context=0,
-        classification="softmax",
-        dropout=0.0,
-        n_snippets=400,
-        max_epochs=300,
-        batch_size=16,
-        learning_rate=5e-3,
-        warmup_epochs=50,
-        warmup_gamma1=True,
-        refresh_every=1,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=50,
-        warm_start=False,
-        localization="tcam",
-        proposal_threshold=None,
-        proposal_smoothing=0.0,
-        class_threshold=0.1,
-        eta=0.3,
-        nms_threshold=0.5,
-        min_snippets=1,
-        max_snippets=None,
-        stream_weight=0.5,
-        snippet_seconds=0.64,
-        snippet_offset=0.0,
-        tiou_thresholds=0.5,
-        device="auto",
-        precision="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        alpha: float = 0.03,
+        beta: float = 0.1,
+        gamma1: float = 0.5,
+        gamma2: float = 0.1,
+        r: float = 1.0,
+        foreground_weight: float = 1.0,
+        latent_dim: int = 128,
+        pooling: str = "released",
+        temporal_context: int = 0,
+        classification: str = "softmax",
+        dropout: float = 0.0,
+        n_snippets: int = 400,
+        max_epochs: int = 300,
+        batch_size: int = 16,
+        learning_rate: float = 5e-3,
+        warmup_epochs: int = 50,
+        warmup_gamma1: bool = True,
+        refresh_every: int = 1,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 50,
+        warm_start: bool = False,
+        localization: str = "tcam",
+        proposal_threshold: float | Sequence[float] | None = None,
+        proposal_smoothing: float = 0.0,
+        class_threshold: float = 0.1,
+        eta: float = 0.3,
+        nms_threshold: float = 0.5,
+        min_snippets: int = 1,
+        max_snippets: int | None = None,
+        stream_weight: float = 0.5,
+        snippet_seconds: float = 0.64,
+        snippet_offset: float = 0.0,
+        tiou_thresholds: npt.ArrayLike = 0.5,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.alpha = alpha
         self.beta = beta
         self.gamma1 = gamma1
@@ -299,9 +303,15 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, checkpoint=None, checkpoint_every=10):
+    @keeps_type(with_callbacks)
+    @keeps_type(_fit_context(prefer_skip_nested_validation=True))
+    def fit(
+        self,
+        X: Indexed,
+        y: Indexed,
+        checkpoint: PathOrName | None = None,
+        checkpoint_every: int = 10,
+    ) -> Self:
         """Learn attention and classes from video-level labels.
 
         Parameters
@@ -339,12 +349,11 @@ class DGAMLocalizer(FittedMixin, CallbackSupportMixin, BaseEstimator):
         """
         resumes = self.warm_start and hasattr(self, "weights_")
         report = partial(AfterEpoch, self, X, y)
-        if checkpoint is not None:
-            checkpoint = Checkpoint(checkpoint, checkpoint_every)
-        return self._train(X, y, None, resumes, self._settings(Schedule), report, checkpoint)
+        written = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
+        return self._train(X, y, None, resumes, self._settings(Schedule), report, written)
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None):
+    @keeps_type(_fit_context(prefer_skip_nested_validation=True))
+    def partial_fit(self, X: Indexed, y: Indexed, classes: Iterable[Any] | None = None) -> Self:
         """Train one epoch on some videos, from where the last call left off.
 
         For videos that do not all exist at once. Calls with all videos of a data set come to

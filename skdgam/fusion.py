@@ -2,6 +2,8 @@
 
 import copy
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import _fit_context, clone
@@ -11,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdgam._base import LocalizerMixin, SaveMixin
 from skdgam._callbacks import CallbackSupportMixin, Subtasks, with_callbacks
 from skdgam._features import check_features, count_columns
+from skdgam._typing import Indexed, PathOrName, keeps_type
 from skdgam.estimator import DGAMLocalizer
 from skdgam.intervals import non_maximum_suppression
 from skdgam.io import read_model
@@ -73,7 +76,7 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         self.tiou_thresholds = tiou_thresholds
 
     @classmethod
-    def from_fitted(cls, streams, **params):
+    def from_fitted(cls, streams: Sequence[tuple[str, DGAMLocalizer, Any]], **params: Any) -> Self:
         """Put fitted localizers together, without fitting; they are shared, not copied.
 
         Parameters
@@ -100,9 +103,15 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         localizers = {name: fitted for name, fitted, _ in streams}
         return model._set_fitted(localizers, _checked_columns(streams, n_features), n_features)
 
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, checkpoint=None, checkpoint_every=10):
+    @keeps_type(with_callbacks)
+    @keeps_type(_fit_context(prefer_skip_nested_validation=False))
+    def fit(
+        self,
+        X: Indexed,
+        y: Indexed,
+        checkpoint: PathOrName | None = None,
+        checkpoint_every: int = 10,
+    ) -> Self:
         """Fit a clone of each stream's localizer to its columns.
 
         Parameters
@@ -132,8 +141,8 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         tasks.end()
         return self._set_fitted(localizers, columns, videos.n_features)
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y, classes=None):
+    @keeps_type(_fit_context(prefer_skip_nested_validation=False))
+    def partial_fit(self, X: Indexed, y: Indexed, classes: Iterable[Any] | None = None) -> Self:
         """Train every stream one epoch on some videos, from where the last call left off.
 
         Parameters
@@ -205,7 +214,7 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         check_thresholds(model.tiou_thresholds)
         return model._set_fitted(localizers, of_columns, description["n_features"])
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Indexed) -> np.ndarray:
         """Probability that each action occurs in each video: the mean over the streams.
 
         Parameters
@@ -219,7 +228,7 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         """
         return self._mean_over_streams("predict_proba", X)
 
-    def attention(self, X):
+    def attention(self, X: Indexed) -> list[np.ndarray]:
         """Attention of every snippet, the mean over the streams.
 
         Parameters
@@ -232,7 +241,7 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         """
         return self._mean_over_streams("attention", X)
 
-    def class_activation(self, X):
+    def class_activation(self, X: Indexed) -> list[np.ndarray]:
         """T-CAM of every snippet, the mean over the streams.
 
         Parameters
@@ -384,7 +393,7 @@ class MultiStreamLocalizer(SaveMixin, LocalizerMixin, CallbackSupportMixin, _Bas
         return self._set_params("_named_localizers", **params)
 
 
-def load(path):
+def load(path: PathOrName) -> DGAMLocalizer | MultiStreamLocalizer:
     """Read a localizer that ``save`` has written.
 
     The file holds arrays and JSON, and opening it executes nothing of it: files of strangers

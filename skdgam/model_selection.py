@@ -1,9 +1,12 @@
 """Splits and scores that understand weak labels, and a search that trains side by side."""
 
 import warnings
+from collections.abc import Iterator
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import average_precision_score, make_scorer
 from sklearn.model_selection import BaseCrossValidator
@@ -13,6 +16,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skdgam._features import check_features
 from skdgam._stacked import StackedGridSearchCV
+from skdgam._typing import Indexed
 from skdgam._validation import check_weak_labels
 from skdgam.metrics import check_thresholds, mean_average_precision
 from skdgam.sampling import balanced_parts
@@ -67,7 +71,9 @@ class WeakLabelKFold(BaseCrossValidator):
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Indexed, y: Indexed, groups: npt.ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the indices of training and test videos of each fold.
 
         Parameters
@@ -139,7 +145,7 @@ class WeakLabelKFold(BaseCrossValidator):
         return self.n_splits
 
 
-def localization_scorer(tiou_thresholds=0.5):
+def localization_scorer(tiou_thresholds: npt.ArrayLike = 0.5) -> Any:
     """Make a scorer of localization: mAP, averaged over tIoU thresholds.
 
     For ``scoring=`` of scikit-learn's searches; several of them go into a dict, for which
@@ -169,7 +175,7 @@ def _mean_map(y_true, y_pred, tiou_thresholds, intervals=None):
     return float(mean_average_precision(y_true, y_pred, tiou_thresholds).mean())
 
 
-def video_level_scorer(estimator, X, y):
+def video_level_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     """Score the classes of videos as a whole, for which labels without times suffice.
 
     For each class, videos are ranked by ``predict_proba``; returned is the mean over classes of
@@ -215,7 +221,7 @@ def video_level_scorer(estimator, X, y):
     return float(average_precision_score(is_labelled[:, occurs], probability[:, occurs]))
 
 
-def separability_scorer(estimator, X, y):
+def separability_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     """Score localization without intervals: by how well features tell detected snippets apart.
 
     Snippets are grouped by the detection that they are in, of those classes that their video is
@@ -296,7 +302,7 @@ def separability_scorer(estimator, X, y):
     return float(np.mean(precision))
 
 
-def weak_label_scorer(estimator, X, y):
+def weak_label_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     """Score localization without intervals: the product of what labels say of it.
 
     Of :func:`separability_scorer`, whether detections begin and end when features change, and

@@ -1,12 +1,14 @@
 """Transformers of scikit-learn, applied to the snippets of videos."""
 
 import copy
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from skdgam._features import Videos, check_features, grouped
+from skdgam._typing import Indexed
 
 __all__ = ["SnippetTransformer"]
 
@@ -47,7 +49,7 @@ class SnippetTransformer(TransformerMixin, BaseEstimator):
     def __init__(self, transformer):
         self.transformer = transformer
 
-    def fit(self, X, y=None):
+    def fit(self, X: Indexed, y: Any = None) -> Self:
         """Fit the transformer on the snippets of all videos.
 
         Parameters
@@ -75,7 +77,7 @@ class SnippetTransformer(TransformerMixin, BaseEstimator):
         self.n_features_in_ = videos.n_features
         return self
 
-    def transform(self, X):
+    def transform(self, X: Indexed) -> Indexed:
         """Transform every snippet.
 
         Parameters

@@ -13,7 +13,7 @@ PACKAGE = Path(skdgam.__file__).parent
 
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
-    ["intervals", "sampling", "_features", "_validation"],
+    ["_typing", "intervals", "sampling", "_features", "_validation"],
     ["networks", "losses", "metrics", "io", "formats", "features", "datasets"],
     [
         "_batches",

@@ -225,5 +225,5 @@ def _read_archive(path: Path, read: Callable[[Any], Any]) -> Any:
             raise ImportError('HDF5 files need h5py: pip install "skdgam[h5]".') from error
         with h5py.File(path, "r") as file:
             return read(file)
-    except (OSError, BadZipFile, RuntimeError) as error:  # which do not name the file
+    except (OSError, BadZipFile, RuntimeError, KeyError) as error:  # which do not name the file
         raise ValueError(f"{path} is no {kind} file, or is damaged: {error}") from error
