@@ -40,7 +40,7 @@ FLOORS = [
         "model_selection",
         "preprocessing",
     ],
-    ["plotting", "report", "cli", "__main__"],
+    ["plotting", "report", "_commands", "cli", "__main__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 WITHOUT_TORCH = [*FLOORS[0], "metrics", "io", "formats", "features", "datasets", "preprocessing"]

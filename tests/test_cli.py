@@ -458,7 +458,7 @@ def test_a_prediction_interrupted_while_it_is_written_is_kept(made, tmp_path, ca
 
 def test_an_interrupted_prediction_is_kept(made, tmp_path, capsys, monkeypatch):
     predict = DGAMLocalizer.predict
-    monkeypatch.setattr("skdgam.cli.AT_ONCE", 5)
+    monkeypatch.setattr("skdgam._commands.AT_ONCE", 5)
 
     def interrupted(self, X):
         if "video 9" in X.names:

@@ -1,0 +1,348 @@
+"""What the commands of the command line do."""
+
+import difflib
+import json
+import os
+
+import numpy as np
+
+__all__ = [
+    *("PICTURES", "PROTOCOLS", "Refused"),
+    *("evaluate", "export", "fit", "info", "plot", "predict", "report"),
+]
+
+PROTOCOLS = {
+    "thumos14": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+    "activitynet": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
+}
+PICTURES = (".png", ".svg", ".pdf")
+AT_ONCE = 16  # videos between two updates of the bar, and of what is kept if interrupted
+
+
+class Refused(Exception):
+    """What a user has to mend, said in one line."""
+
+
+def fit(arguments):
+    """Train a localizer on labels of whole recordings.
+
+    Every ten epochs the training is written beside the model, as FILE.checkpoint; cut off by
+    whatever, it goes on from there with --resume, to the same result.
+    """
+    from skdgam import MultiStreamLocalizer
+    from skdgam.formats import read_labels
+    from skdgam.io import import_safetensors
+
+    checkpoint = _checkpoint(arguments)
+    import_safetensors()  # its absence is better known before all the work
+    labels = read_labels(arguments.labels)
+    if not labels:
+        raise Refused(f"{arguments.labels} has no labels of any video.")
+    X = _features(arguments.features)
+    missing = sorted(set(labels) - set(X.names.tolist()))
+    if missing:
+        raise Refused(
+            f"{arguments.labels} has labels of {missing[0]!r} ({len(missing)} such videos), of "
+            f"which {arguments.features[0]} has no features; names must be those of the files, "
+            "without their ending."
+        )
+    if len(labels) < len(X):
+        n_left = len(X) - len(labels)
+        print(f"Left out: {n_left} of {len(X)} videos, which {arguments.labels} has no row of.")
+    X = X[np.isin(X.names, list(labels))]
+    localizers = _localizers(arguments)
+    model, *others = localizers
+    if others:
+        names = [path.stem for path in arguments.features]
+        model = MultiStreamLocalizer([*zip(names, localizers, X.columns(), strict=True)])
+    y = [labels[name] for name in X.names.tolist()]
+    n_classes = len(set().union(*y))
+    print(f"Training on {len(X)} videos of {n_classes} classes.")
+    print(_snippet(localizers[0]))
+    try:
+        _with_progress(model).fit(X, y, checkpoint)
+    except FloatingPointError:
+        for path in _checkpoints(checkpoint):
+            path.unlink()  # to go on would end in the same
+        raise
+    except KeyboardInterrupt as interruption:
+        if not hasattr(model, "weights_"):
+            if not _checkpoints(checkpoint):
+                raise
+            reason = "--resume goes on from the last checkpoint"
+            raise KeyboardInterrupt(reason) from interruption
+        model.save(arguments.output)
+        raise KeyboardInterrupt(
+            f"{arguments.output} is the model after {model.n_epochs_} epochs; --resume goes on "
+            "from the last checkpoint"
+        ) from interruption
+    model.save(arguments.output)
+    for path in _checkpoints(checkpoint):
+        path.unlink()
+    print(f"Saved {arguments.output}.")
+
+
+def _localizers(arguments):
+    """A localizer for each stream, with its preset and parameters."""
+    from skdgam import DGAMLocalizer, presets
+
+    n_streams, chosen = len(arguments.features), arguments.preset
+    unknown = [name for name in chosen if name not in presets.__all__]
+    if unknown:
+        raise Refused(f"--preset is {unknown[0]!r}; there are {', '.join(presets.__all__)}.")
+    if len(chosen) not in (0, 1, n_streams):
+        raise Refused(f"There are {len(chosen)} presets for {n_streams} streams; give each one.")
+    params = dict(map(_parameter, arguments.set))
+    known = DGAMLocalizer().get_params()
+    for name in params:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1) or ["max_epochs"]
+            raise Refused(f"--set {name}=…: there is no such parameter; {close[0]!r} is one.")
+    presets_of_streams = chosen * n_streams if len(chosen) < n_streams else chosen
+    localizers = [DGAMLocalizer() for _ in range(n_streams)]
+    for localizer, name in zip(localizers, presets_of_streams, strict=False):
+        localizer.set_params(**getattr(presets, name))
+    for localizer in localizers:
+        localizer.set_params(**params)._check_settings()
+    return localizers
+
+
+def _snippet(localizer):
+    """What a snippet is to a localizer: what all times hang on."""
+    return (
+        f"A snippet stands for {localizer.snippet_seconds:g} s (snippet_seconds), and the first "
+        f"begins at {localizer.snippet_offset:g} s (snippet_offset)."
+    )
+
+
+def _checkpoint(arguments):
+    """Where fit writes checkpoints; one that is there is gone on with, or goes."""
+    checkpoint = arguments.output.with_name(f"{arguments.output.name}.checkpoint")
+    cut_off = _checkpoints(checkpoint)
+    if arguments.resume and cut_off:
+        return checkpoint
+    _check_output(arguments)
+    if cut_off and not arguments.force:
+        raise Refused(
+            f"{cut_off[0]} is of a training that was cut off; --resume goes on with it, --force "
+            "begins anew."
+        )
+    for path in cut_off:
+        path.unlink()
+    return checkpoint
+
+
+def _checkpoints(path):
+    """Files of a training that are there: one, or one for each stream."""
+    near = path.parent.glob("*")
+    return sorted(p for p in near if p.name == path.name or p.name.startswith(f"{path.name}."))
+
+
+def predict(arguments):
+    """Find actions in recordings."""
+    from skdgam import load
+    from skdgam.formats import write_intervals
+
+    _check_output(arguments, (".json", ".csv"))
+    model, X = load(arguments.model), _features(arguments.features)
+    found = {}
+    try:
+        for first in _track(range(0, len(X), AT_ONCE)):
+            part = X[first : first + AT_ONCE]
+            found |= zip(part.names.tolist(), model.predict(part), strict=True)
+        write_intervals(arguments.output, found)
+    except KeyboardInterrupt as interruption:
+        write_intervals(arguments.output, found)
+        reason = f"{arguments.output} has the detections of {len(found)} of {len(X)} videos"
+        raise KeyboardInterrupt(reason) from interruption
+    n_found = sum(map(len, found.values()))
+    print(f"{n_found} detections in {len(found)} videos: {arguments.output}")
+
+
+def evaluate(arguments):
+    """Compare detections with annotated intervals.
+
+    Average precision as the ActivityNet evaluation computes it, in percent. Detections in
+    videos without annotations are left out.
+    """
+    from skdgam.formats import read_intervals
+    from skdgam.metrics import average_precision, error_analysis
+
+    truth = read_intervals(arguments.annotations, arguments.subset)
+    detections = read_intervals(arguments.detections)
+    first = next(iter(detections.values()), None)
+    if first is None or "score" not in first.dtype.names:
+        raise Refused(f"{arguments.detections} has no detections with scores.")
+    unknown = set(detections) - set(truth)
+    if unknown == set(detections):
+        raise Refused(f"No video of {arguments.detections} is in {arguments.annotations}.")
+    if unknown:
+        print(f"Left out: {len(unknown)} of {len(detections)} videos, without annotations.")
+    true, found = (np.unique(np.concatenate([*x.values()])["label"]) for x in (truth, detections))
+    if len(found) and not np.isin(found, true).any():
+        raise Refused(
+            f"No class of {arguments.detections} ({', '.join(found[:3])}, …) is in "
+            f"{arguments.annotations} ({', '.join(true[:3])}, …)."
+        )
+    y_true = list(truth.values())
+    y_pred = [detections.get(name, first[:0]) for name in truth]
+    thresholds = PROTOCOLS[arguments.protocol]
+    ap = 100 * average_precision(y_true, y_pred, thresholds)
+    rows = {"mAP": ap.mean(axis=0)}
+    if arguments.classes:
+        rows = dict(zip(np.unique(np.concatenate(y_true)["label"]), ap, strict=True)) | rows
+    width = max(map(len, [*rows, "tIoU"]))
+    print("tIoU".ljust(width), *(f"{t:6.2f}" for t in thresholds), "  mean")
+    for name, values in rows.items():
+        print(name.ljust(width), *(f"{value:6.1f}" for value in [*values, values.mean()]))
+    if arguments.errors:
+        analysis = error_analysis(y_true, y_pred)
+        print("\nmAP at tIoU 0.5 that each kind of error costs, and how many there are:")
+        for kind, cost in analysis.cost.items():
+            print(f"  {kind:<10} {100 * cost:5.1f} {analysis.count[kind]:7d}")
+
+
+def export(arguments):
+    """Write detections as subtitles (srt, vtt), or label tracks of Audacity (txt) or ELAN (tsv)."""
+    from skdgam.formats import read_intervals, write_track
+
+    found = read_intervals(arguments.detections)
+    paths = {name: arguments.output / f"{name}.{arguments.format}" for name in found}
+    for name, path in paths.items():
+        if path.resolve().parent != arguments.output.resolve():
+            raise Refused(f"A video has the name {name!r}, which is none for a file.")
+        if path.exists() and not arguments.force:
+            raise Refused(f"{path} is there already; --force replaces it.")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, intervals in found.items():
+        write_track(paths[name], intervals)
+    print(f"{len(found)} files in {arguments.output}")
+
+
+def plot(arguments):
+    """Draw what a localizer finds in some recordings, and its attention."""
+    from skdgam import load
+    from skdgam.formats import read_intervals
+    from skdgam.io import replacing
+    from skdgam.plotting import LocalizationDisplay
+
+    _check_output(arguments, PICTURES)
+    model, X = load(arguments.model), _features(arguments.features)
+    names = X.names.tolist()
+    unknown = sorted(set(arguments.video or []) - set(names))
+    if unknown:
+        raise Refused(f"There is no video {unknown[0]!r}; there are {', '.join(names[:5])}, …")
+    X = X[[names.index(name) for name in arguments.video or names[:3]]]
+    y = None
+    if arguments.annotations:
+        truth = read_intervals(arguments.annotations)
+        y = [truth.get(name, []) for name in X.names.tolist()]
+    import matplotlib as mpl
+
+    with mpl.rc_context({"backend": "agg"}):
+        display = LocalizationDisplay.from_estimator(model, X, y, names=X.names.tolist())
+        with replacing(arguments.output) as part:
+            display.figure_.savefig(part, dpi=150, format=arguments.output.suffix[1:].lower())
+    print(f"Drew {', '.join(X.names.tolist())}: {arguments.output}")
+
+
+def report(arguments):
+    """Write one page with a timeline of every recording, to look through what was found."""
+    from skdgam import load
+    from skdgam.formats import read_intervals
+    from skdgam.report import AUDIO, VIDEO, write_report
+
+    _check_output(arguments, (".html",))
+    if (arguments.model is None) != (arguments.features is None):
+        raise Refused("--model and --features go together: attention is of both.")
+    found = read_intervals(arguments.detections)
+    attention = {}
+    if arguments.model:
+        model, X = load(arguments.model), _features(arguments.features)
+        X = X[np.isin(X.names, list(found))]
+        if not len(X):
+            raise Refused(f"No video of {arguments.detections} is in {arguments.features[0]}.")
+        first, *_ = getattr(model, "localizers_", {"": model}).values()
+        for name, values in zip(X.names.tolist(), model.attention(X), strict=True):
+            edges = first.snippet_offset + first.snippet_seconds * np.arange(len(values) + 1)
+            attention[name] = edges, values
+    media = {}
+    if arguments.media:
+        paths = sorted(arguments.media.iterdir())
+        media = {path.stem: path for path in paths if path.suffix.lower() in VIDEO + AUDIO}
+    write_report(
+        arguments.output,
+        found,
+        read_intervals(arguments.annotations) if arguments.annotations else None,
+        attention=attention,
+        media=media,
+        title=arguments.title,
+    )
+    print(f"{len(found)} recordings: {arguments.output}")
+
+
+def info(arguments):
+    """Say what a model is: its classes and the parameters that are not at their defaults."""
+    from skdgam import DGAMLocalizer, load
+
+    model = load(arguments.model)
+    print(f"{type(model).__name__} of {model.n_features_in_} features")
+    print(f"{len(model.classes_)} classes: {', '.join(map(str, model.classes_.tolist()))}")
+    default = DGAMLocalizer().get_params()
+    for name, stream in getattr(model, "localizers_", {"": model}).items():
+        title = f"stream {name}, " if name else ""
+        print(f"{title}{getattr(stream, 'n_epochs_', 0)} epochs. {_snippet(stream)}")
+        for parameter, value in stream.get_params().items():
+            if value != default[parameter]:
+                print(f"  {parameter} = {value!r}")
+
+
+def _check_output(arguments, endings=None):
+    """Refuse an output that could not be written, before any work is done for it."""
+    path = arguments.output
+    if endings and path.suffix.lower() not in endings:
+        raise Refused(f"{path} must end in {' or '.join(endings)}.")
+    if path.is_dir():
+        raise Refused(f"{path} is a folder; name a file.")
+    if path.exists() and not arguments.force:
+        raise Refused(f"{path} is there already; --force replaces it.")
+    if not path.parent.is_dir():
+        raise Refused(f"{path} has no folder to be in: {path.parent} does not exist.")
+    if not os.access(path.parent, os.W_OK):
+        raise Refused(f"{path} cannot be written: {path.parent} allows no writing.")
+
+
+def _features(paths):
+    from skdgam.datasets import FeatureFolder
+
+    return FeatureFolder(paths)
+
+
+def _parameter(text):
+    """Read NAME=VALUE, where the value is JSON or else text."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise Refused(f"--set {text} must be NAME=VALUE, such as max_epochs=100.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _with_progress(model):
+    """Let fit show how far it is."""
+    try:
+        from sklearn.callback import ProgressBar
+
+        return model.set_callbacks(ProgressBar())
+    except ImportError:  # scikit-learn before 1.9, or no rich
+        return model
+
+
+def _track(steps):
+    """Show how far a loop is."""
+    try:
+        from rich.progress import track
+    except ImportError:
+        return steps
+    return track(steps, "videos")
