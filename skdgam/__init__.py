@@ -4,17 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skdgam.estimator import DGAMLocalizer as DGAMLocalizer
-    from skdgam.fusion import MultiStreamLocalizer as MultiStreamLocalizer
-    from skdgam.fusion import load as load
+    from skdgam.dgam import DGAMLocalizer as DGAMLocalizer
+    from skdgam.multi_stream import MultiStreamLocalizer as MultiStreamLocalizer
+    from skdgam.persistence import load as load
 
 __version__ = "0.1.0.dev0"
 
 # Imported at first use: metrics, intervals and datasets work without loading torch.
 _PUBLIC = {
-    "DGAMLocalizer": "skdgam.estimator",
-    "MultiStreamLocalizer": "skdgam.fusion",
-    "load": "skdgam.fusion",
+    "DGAMLocalizer": "skdgam.dgam",
+    "MultiStreamLocalizer": "skdgam.multi_stream",
+    "load": "skdgam.persistence",
 }
 __all__ = [*_PUBLIC]
 

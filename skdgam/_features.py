@@ -14,7 +14,7 @@ __all__ = ["Videos", "check_features", "count_columns", "grouped"]
 
 
 class Videos:
-    """Checked features: item i is video i as float32 (n_snippets, n_features).
+    """Checked features: item i is video i as C-contiguous float32 (n_snippets, n_features).
 
     What is in memory is checked once and kept without a copy where its dtype allows. A lazy
     sequence stays lazy: each video is read, checked and let go at each use.
@@ -58,7 +58,7 @@ class Videos:
             return self.part(i[0])
         i = self.indices[i]
         video = self._source[i] if self.in_memory else self._checked(i)
-        return video[:, self._columns]
+        return np.ascontiguousarray(video[:, self._columns])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
@@ -182,7 +182,7 @@ def count_columns(name: str, columns: Any, n_features: int) -> int:
 
 
 def _snippets(video: Any, where: str) -> np.ndarray:
-    """One video as a 2-D float32 array."""
+    """One video as a C-contiguous 2-D float32 array, so that its layout cannot change a result."""
     if hasattr(video, "detach"):  # a tensor, of whatever device
         video = video.detach().cpu()
     if np.ma.is_masked(video):
@@ -209,4 +209,4 @@ def _snippets(video: Any, where: str) -> np.ndarray:
             "feature."
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is reported as not finite
-        return array.astype(np.float32, copy=False)
+        return np.ascontiguousarray(array, dtype=np.float32)

@@ -1,14 +1,13 @@
-"""What attention has learned: statistics against annotations, and attention of another model."""
+"""What attention has learned: its statistics against annotations."""
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skdgam._features import check_features
 from skdgam._validation import check_annotations
 
-__all__ = ["attention_statistics", "swap_attention"]
+__all__ = ["attention_statistics"]
 
 
 def attention_statistics(model, X, y, threshold=0.5):
@@ -19,7 +18,7 @@ def attention_statistics(model, X, y, threshold=0.5):
 
     Parameters
     ----------
-    model : DGAMLocalizer
+    model : localizer
         Fitted.
     X : sequence of n arrays of shape (n_snippets_i, n_features)
     y : sequence of n annotations
@@ -62,9 +61,7 @@ def attention_statistics(model, X, y, threshold=0.5):
     annotations = check_annotations(y, len(videos))
     gt = np.concatenate(
         [
-            _is_action(
-                annotation, model.snippet_offset + model.snippet_seconds * (np.arange(n) + 0.5)
-            )
+            _is_action(annotation, model.clock.middles(n))
             for annotation, n in zip(annotations, videos.lengths, strict=True)
         ]
     )
@@ -79,60 +76,6 @@ def attention_statistics(model, X, y, threshold=0.5):
         "recovered": att & gt & ~cls,
     }
     return Bunch(**{name: float(members.sum() / gt.sum()) for name, members in sets.items()})
-
-
-def swap_attention(model, other):
-    """Join the classifier of one model and the attention of another, as in the paper's Table 1.
-
-    Shows which of the two a better localization is owed to.
-
-    Parameters
-    ----------
-    model : DGAMLocalizer
-        Fitted: its parameters and classifier are taken.
-    other : DGAMLocalizer
-        Fitted to the same features and classes: its attention is taken, and its CVAE.
-
-    Returns
-    -------
-    swapped : DGAMLocalizer
-        Fitted. Nothing is shared with the two.
-
-    Raises
-    ------
-    ValueError
-        If their features or classes differ, or attention and classifier share a layer, which they
-        do with `temporal_context`.
-
-    Examples
-    --------
-    >>> from skdgam import DGAMLocalizer
-    >>> from skdgam.datasets import make_untrimmed
-    >>> from skdgam.inspection import swap_attention
-    >>> X, y = make_untrimmed(n_videos=24, n_classes=2, random_state=0)
-    >>> new = DGAMLocalizer(max_epochs=20, random_state=0).fit(X, y)
-    >>> old = DGAMLocalizer(max_epochs=20, gamma1=0, random_state=0).fit(X, y)
-    >>> detections = swap_attention(old, new).predict(X)
-    """
-    for each in (model, other):
-        check_is_fitted(each)
-        if each.temporal_context:
-            raise ValueError(
-                "swap_attention needs models with temporal_context=0, but one has "
-                f"{each.temporal_context}: its attention and classifier share a layer."
-            )
-    if model.n_features_in_ != other.n_features_in_:
-        raise ValueError(
-            f"One model takes {model.n_features_in_} features, the other {other.n_features_in_}."
-        )
-    if model.classes_.tolist() != other.classes_.tolist():
-        raise ValueError(
-            f"One model has the classes {model.classes_.tolist()}, the other "
-            f"{other.classes_.tolist()}."
-        )
-    classifier = {k: v for k, v in model.weights_.items() if k.startswith("classifier.")}
-    weights = {k: v.copy() for k, v in (other.weights_ | classifier).items()}
-    return clone(model)._set_weights(model.classes_.copy(), weights)
 
 
 def _is_action(annotation, times):

@@ -1,4 +1,4 @@
-"""Model files that are safe to open, and checkpoints of the released implementation."""
+"""Model files that are safe to open."""
 
 import hashlib
 import json
@@ -12,17 +12,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["read_model", "read_released", "write_model"]
+__all__ = ["read_model", "replacing", "write_model"]
 
 KEY = "skdgam"  # under which the metadata of a file has its description
-VERSION = 1  # of what is described, and how
-
-RELEASED_NAMES = {
-    "att_head.fc1": "attention_head.0",
-    "att_head.fc2": "attention_head.2",
-    "clf_head.fc1": "classifier",
-}
-
+VERSION = 2  # of what is described, and how
 
 def write_model(
     path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, np.ndarray]
@@ -123,76 +116,6 @@ def _digest(text: str, arrays: dict[str, np.ndarray]) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(arrays[name].data)
     return digest.hexdigest()
-
-
-def read_released(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read attention and classifier of one stream from a released checkpoint.
-
-    Parameters
-    ----------
-    path : path
-        A ``.pth`` file. Names may stand behind ``module.``; others than those of the two heads
-        are passed over.
-
-    Returns
-    -------
-    weights : dict of float32 ndarrays
-        By the names that :class:`skdgam.networks.DGAM` has for them.
-
-    Raises
-    ------
-    OSError
-        If `path` cannot be read.
-    ValueError
-        If it is no such checkpoint, or holds more than tensors and plain values.
-    """
-    import torch
-
-    from skdgam.networks import ATTENTION_WIDTH
-
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # torch lets through whatever its parsers stumble over
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint of tensors alone, and nothing else in a file "
-            f"is trusted: {error}"
-        ) from error
-    tensors = checkpoint if isinstance(checkpoint, dict) else {}
-    tensors = {str(name).removeprefix("module."): value for name, value in tensors.items()}
-    names = {
-        f"{theirs}.{kind}": f"{ours}.{kind}"
-        for theirs, ours in RELEASED_NAMES.items()
-        for kind in ("weight", "bias")
-    }
-    missing = [name for name in names if not torch.is_tensor(tensors.get(name))]
-    if missing:
-        raise ValueError(
-            f"{path} is no checkpoint of the released implementation: it lacks "
-            f"{', '.join(missing)}, and has {', '.join([*tensors][:10]) or 'no tensor by name'}."
-        )
-    weights = {
-        ours: tensors[theirs].detach().to_dense().float().numpy() for theirs, ours in names.items()
-    }
-    n_outputs = weights["classifier.bias"].size
-    n_features = weights["classifier.weight"].size // max(n_outputs, 1)
-    expected = {
-        "attention_head.0.weight": (ATTENTION_WIDTH, n_features),
-        "attention_head.0.bias": (ATTENTION_WIDTH,),
-        "attention_head.2.weight": (1, ATTENTION_WIDTH),
-        "attention_head.2.bias": (1,),
-        "classifier.weight": (n_outputs, n_features),
-        "classifier.bias": (n_outputs,),
-    }
-    for theirs, ours in names.items():
-        found = weights[ours]
-        if found.shape != expected[ours] or not np.isfinite(found).all():
-            raise ValueError(
-                f"{path} has a {theirs} of shape {found.shape}; it must have the shape "
-                f"{expected[ours]} and finite values."
-            )
-    return weights
 
 
 def import_safetensors() -> ModuleType:

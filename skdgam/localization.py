@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +12,11 @@ from skdgam.intervals import make_intervals, runs
 
 __all__ = [
     "Activation",
-    "Search",
     "attention_proposals",
+    "check_proposal_thresholds",
+    "interpolate",
+    "join_proposals",
+    "joint_contrast",
     "propose",
     "select_classes",
     "tcam_proposals",
@@ -47,73 +49,66 @@ class Activation(NamedTuple):
     probability: np.ndarray
 
 
-@dataclass(frozen=True)
-class Search:
-    """Where and how proposals are found and scored; see DGAMLocalizer."""
-
-    localization: str = "tcam"
-    proposal_threshold: float | Sequence[float] | None = None
-    proposal_smoothing: float = 0.0
-    class_threshold: float = 0.1
-    eta: float = 0.3
-    stream_weight: float = 0.5
-    min_snippets: int = 1
-    max_snippets: int | None = None
-
-    def __post_init__(self) -> None:
-        thresholds = self.thresholds()
-        within = np.all((thresholds >= 0) & (thresholds < 1))
-        if thresholds.ndim != 1 or not thresholds.size or not within:
-            raise ValueError(
-                f"proposal_threshold is {self.proposal_threshold!r}; it must be a number in [0, 1) "
-                "or a list of such numbers."
-            )
-        if self.max_snippets is not None and self.max_snippets < self.min_snippets:
-            raise ValueError(
-                f"max_snippets={self.max_snippets} is less than min_snippets={self.min_snippets}."
-            )
-
-    def thresholds(self) -> np.ndarray:
-        """Thresholds (n_thresholds,) that proposals are above of."""
-        if self.proposal_threshold is None:
-            return np.array([DEFAULT_THRESHOLD[self.localization]])
-        return np.atleast_1d(np.asarray(self.proposal_threshold, dtype=np.float64))
-
-    def n_used(self, lengths: np.ndarray) -> np.ndarray:
-        """How many snippets (n_videos,) of videos of these lengths are looked at."""
-        return np.clip(lengths, self.min_snippets, self.max_snippets)
-
-
 def propose(
-    activation: Activation, search: Search, others: Sequence[Activation] = ()
+    activation: Activation,
+    *,
+    localization: str,
+    thresholds: np.ndarray,
+    smoothing: float,
+    class_threshold: float,
+    eta: float,
+    others: Sequence[Activation] = (),
+    stream_weight: float = 1.0,
 ) -> np.ndarray:
-    """Proposals of one video, by the way and with the settings of `search`.
+    """Proposals of one video.
 
     Parameters
     ----------
     activation : Activation
-    search : Search
-    others : sequence of Activation
-        Of the same snippets in the other streams.
+    localization : {"tcam", "attention"}
+        By :func:`tcam_proposals` or by :func:`attention_proposals`.
+    class_threshold : float
+        For :func:`select_classes`.
+    thresholds, smoothing, eta, others, stream_weight
+        As for :func:`tcam_proposals`. Smoothing and other streams are for that way alone.
 
     Returns
     -------
     proposals : interval array of shape (n_proposals,)
         Times in snippets from the start of the video, labels as column indices, with scores.
     """
-    classes = select_classes(activation.probability, search.class_threshold)
-    thresholds = search.thresholds()
-    if search.localization == "attention":
-        return attention_proposals(activation, classes, thresholds, search.eta)
-    return tcam_proposals(
-        activation,
-        classes,
-        thresholds,
-        search.eta,
-        search.proposal_smoothing,
-        others,
-        search.stream_weight,
-    )
+    classes = select_classes(activation.probability, class_threshold)
+    if localization == "attention":
+        return attention_proposals(activation, classes, thresholds, eta)
+    return tcam_proposals(activation, classes, thresholds, eta, smoothing, others, stream_weight)
+
+
+def check_proposal_thresholds(
+    threshold: float | Sequence[float] | None, localization: str
+) -> np.ndarray:
+    """Check one or several thresholds of proposals, and return them as an array.
+
+    Parameters
+    ----------
+    threshold : float or sequence of float, in [0, 1), or None
+        None is the default of the way of localization.
+    localization : {"tcam", "attention"}
+
+    Raises
+    ------
+    ValueError
+        If they are not such numbers.
+    """
+    if threshold is None:
+        threshold = DEFAULT_THRESHOLD[localization]
+    thresholds = np.atleast_1d(np.asarray(threshold, dtype=np.float64))
+    within = np.all((thresholds >= 0) & (thresholds < 1))
+    if thresholds.ndim != 1 or not thresholds.size or not within:
+        raise ValueError(
+            f"proposal_threshold is {threshold!r}; it must be a number in [0, 1) "
+            "or a list of such numbers."
+        )
+    return thresholds
 
 
 def select_classes(probability: np.ndarray, threshold: float) -> np.ndarray:
@@ -200,7 +195,7 @@ def tcam_proposals(
         # λ enters twice, as released.
         theirs = np.mean([expit(other.tcam[:, classes]) for other in others], axis=0)
         score = attention * (stream_weight * signal + (1 - stream_weight) * attention * theirs)
-    signal, score, attention = (_interpolate(values) for values in (signal, score, attention))
+    signal, score, attention = (interpolate(values) for values in (signal, score, attention))
     evidence = SIGNAL_SHARE * signal + (1 - SIGNAL_SHARE) * attention**2
     if smoothing:
         evidence = gaussian_filter1d(evidence, smoothing, axis=0)
@@ -211,7 +206,7 @@ def tcam_proposals(
         for threshold in thresholds
         for first, stop in [runs(evidence[:, column] > threshold)]
     ]
-    first, stop, column, score = _join(found)
+    first, stop, column, score = join_proposals(found)
     return make_intervals(
         first / POINTS_PER_SNIPPET, stop / POINTS_PER_SNIPPET, classes[column], score
     )
@@ -268,36 +263,56 @@ def attention_proposals(
             outer = logits(first - side, first) + logits(stop, stop + side)
             row[:] = logits(first, stop) - eta * outer
         found += [(firsts, stops, column, score[:, column]) for column in range(len(classes))]
-    first, stop, column, score = _join(found)
+    first, stop, column, score = join_proposals(found)
     return make_intervals(first, stop, classes[column], score)
 
 
-def _interpolate(values: np.ndarray) -> np.ndarray:
-    """Values (n_snippets, k) at 20 points a snippet; the last ones are extrapolated."""
+def interpolate(values: np.ndarray, points: int = POINTS_PER_SNIPPET) -> np.ndarray:
+    """Interpolate values (n_snippets, k) linearly to (n_snippets * points, k).
+
+    Point j lies at snippet ``j / points``; beyond the last snippet, values are extrapolated.
+    """
     last = 2 * values[-1:] - values[-2:-1] if len(values) > 1 else values
     left, right = values, np.concatenate([values[1:], last])
-    share = np.arange(POINTS_PER_SNIPPET)[:, None] / POINTS_PER_SNIPPET
-    points = left[:, None] + share * (right - left)[:, None]
-    return points.reshape(-1, values.shape[1])
+    share = np.arange(points)[:, None] / points
+    return (left[:, None] + share * (right - left)[:, None]).reshape(-1, values.shape[1])
 
 
 def _outer_inner_contrast(
     score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float
 ) -> np.ndarray:
     """Mean score (n_points,) inside each run less η times the means beside it."""
-    sums = np.concatenate([[0.0], np.cumsum(score, dtype=np.float64)])
-
-    def mean(first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        return (sums[stop] - sums[first]) / np.maximum(stop - first, 1)
-
     side = (stop - first) // 4 + 1
-    before = mean(np.maximum(first - side, 0), first)
-    after = mean(stop, np.minimum(stop + side, len(score)))
-    return mean(first, stop) - eta * (before + after)
+    before = _mean(score, np.maximum(first - side, 0), first)
+    after = _mean(score, stop, np.minimum(stop + side, len(score)))
+    return _mean(score, first, stop) - eta * (before + after)
 
 
-def _join(found: list[tuple]) -> tuple[np.ndarray, ...]:
-    """Concatenate (first, stop, column, score) of all classes and thresholds."""
+def joint_contrast(
+    score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float
+) -> np.ndarray:
+    """Mean score (n_points,) inside each run less η times one mean over both sides together.
+
+    Each side is a quarter of the run long, rounded up before it and down behind it. Without any
+    points there, the outer mean is 0.
+    """
+    before = np.maximum(first - np.ceil((stop - first) / 4).astype(int), 0)
+    after = np.minimum(stop + (stop - first) // 4, len(score))
+    n_outer = (first - before) + (after - stop)
+    sum_before = _mean(score, before, first) * (first - before)
+    sum_after = _mean(score, stop, after) * (after - stop)
+    return _mean(score, first, stop) - eta * (sum_before + sum_after) / np.maximum(n_outer, 1)
+
+
+def _mean(values: np.ndarray, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Mean of values[first[k]:stop[k]] for each k, and 0 where that is empty."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return (sums[stop] - sums[first]) / np.maximum(stop - first, 1)
+
+
+def join_proposals(found: list[tuple]) -> tuple[np.ndarray, ...]:
+    """Concatenate (first, stop, column, score) of all classes and thresholds; column is one."""
+    found = [(np.zeros(0, dtype=int),) * 2 + (0, np.zeros(0)), *found]
     column = np.repeat([c for _, _, c, _ in found], [len(first) for first, *_ in found])
     first, stop, score = (np.concatenate([item[k] for item in found]) for k in (0, 1, 3))
     return first, stop, column, score

@@ -1,16 +1,26 @@
-r"""The losses of DGAM that are narrow, one pure function an equation.
+r"""Pooling and losses that methods share: one pure function an equation.
 
-Snippets of several videos lie one after the other as rows. What belongs to which video, and
-how much each row counts, is said by one matrix: `membership` (n_videos, n_rows) holds the
-weight of a row in the line of its video, and 0 elsewhere. Further axes may lead: models that
-learn at once.
+The snippets of several videos lie one after the other as rows. A matrix says which row belongs
+to which video and how much it counts: `membership` (n_videos, n_rows) holds the weight of a row
+in the line of its video, and 0 elsewhere.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["classification_loss", "guidance", "guide_loss", "multilabel_loss", "pool", "smooth"]
+__all__ = [
+    "classification_loss",
+    "guidance",
+    "guide_loss",
+    "multilabel_loss",
+    "pool",
+    "smooth",
+    "top_k_mean",
+    "with_background",
+]
 
 
 def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 0.0) -> Tensor:
@@ -22,8 +32,8 @@ def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 
 
     Parameters
     ----------
-    values : Tensor of shape (..., n_rows, n_values)
-    attention : Tensor of shape (..., n_rows), in [0, 1]
+    values : Tensor of shape (n_rows, n_values)
+    attention : Tensor of shape (n_rows), in [0, 1]
     membership : Tensor of shape (n_videos, n_rows), not negative
     offset : float, default=0.0
         The paper's formula has none. The released implementation adds 1 for the foreground
@@ -31,7 +41,7 @@ def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 
 
     Returns
     -------
-    pooled : Tensor of shape (..., n_videos, n_values)
+    pooled : Tensor of shape (n_videos, n_values)
 
     Examples
     --------
@@ -40,9 +50,44 @@ def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 
     tensor([[2.],
             [5.]])
     """
-    weights = membership * attention[..., None, :]
+    weights = membership * attention
     mass = weights.sum(dim=-1, keepdim=True) + offset
     return weights @ values / mass.clamp_min(torch.finfo(values.dtype).tiny)
+
+
+def top_k_mean(logits: Sequence[Tensor], share: int) -> Tensor:
+    """Mean of the highest logits of each class in each video.
+
+    Parameters
+    ----------
+    logits : sequence of Tensors of shape (n_snippets_i, n_classes)
+        A video each.
+    share : int
+        One snippet in so many counts, and at least one.
+
+    Returns
+    -------
+    pooled : Tensor of shape (n_videos, n_classes)
+
+    Examples
+    --------
+    >>> top_k_mean([torch.tensor([[1.0, 9.0], [4.0, 0.0], [2.0, 1.0], [3.0, 5.0]])], share=2)
+    tensor([[3.5000, 7.0000]])
+    """
+    pooled = [x.topk(max(len(x) // share, 1), dim=0).values.mean(dim=0) for x in logits]
+    return torch.stack(pooled)
+
+
+def with_background(labels: Tensor, background: Tensor | float) -> Tensor:
+    """Put a column for background behind the labels (n_videos, n_classes).
+
+    Examples
+    --------
+    >>> with_background(torch.tensor([[0.0, 1.0]]), 1.0)
+    tensor([[0., 1., 1.]])
+    """
+    column = torch.as_tensor(background, dtype=labels.dtype, device=labels.device)
+    return torch.cat([labels, column.expand(len(labels))[:, None]], dim=1)
 
 
 def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -50,13 +95,13 @@ def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
 
     Parameters
     ----------
-    logits : Tensor of shape (..., n_videos, n_classes + 1)
+    logits : Tensor of shape (n_videos, n_classes + 1)
     target : Tensor of shape (n_videos, n_classes + 1)
         Each row sums to 1: equal shares of the labels of a video.
 
     Returns
     -------
-    loss : Tensor of shape (..., n_videos)
+    loss : Tensor of shape (n_videos)
         In nats.
 
     Examples
@@ -74,12 +119,12 @@ def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
 
     Parameters
     ----------
-    logits : Tensor of shape (..., n_videos, n_classes + 1)
+    logits : Tensor of shape (n_videos, n_classes + 1)
     target : Tensor of shape (n_videos, n_classes + 1), of 0 and 1
 
     Returns
     -------
-    loss : Tensor of shape (..., n_videos)
+    loss : Tensor of shape (n_videos)
         In nats.
 
     Examples
@@ -95,7 +140,7 @@ def smooth(values: Tensor, neighbours: Tensor, kernel: Tensor) -> Tensor:
 
     Parameters
     ----------
-    values : Tensor of shape (..., n_rows, n_values)
+    values : Tensor of shape (n_rows, n_values)
         No gradient flows through the filter.
     neighbours : integer Tensor of shape (n_rows, width)
         Rows under the window around each row; those past an end of its video are mirrored.
@@ -103,7 +148,7 @@ def smooth(values: Tensor, neighbours: Tensor, kernel: Tensor) -> Tensor:
 
     Returns
     -------
-    smoothed : Tensor of shape (..., n_rows, n_values)
+    smoothed : Tensor of shape (n_rows, n_values)
 
     Examples
     --------
@@ -112,10 +157,8 @@ def smooth(values: Tensor, neighbours: Tensor, kernel: Tensor) -> Tensor:
     tensor([[1.],
             [3.]])
     """
-    rows = values.detach().movedim(-2, 0)
     weights = kernel.expand(neighbours.shape)
-    smoothed = F.embedding_bag(neighbours, rows.flatten(1), mode="sum", per_sample_weights=weights)
-    return smoothed.unflatten(1, rows.shape[1:]).movedim(0, -2)
+    return F.embedding_bag(neighbours, values.detach(), mode="sum", per_sample_weights=weights)
 
 
 def guidance(probability: Tensor, is_labelled: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,16 +166,16 @@ def guidance(probability: Tensor, is_labelled: Tensor) -> tuple[Tensor, Tensor]:
 
     Parameters
     ----------
-    probability : Tensor of shape (..., n_rows, n_classes + 1), in [0, 1]
+    probability : Tensor of shape (n_rows, n_classes + 1), in [0, 1]
         Of the class activations, smoothed; background is the last column.
     is_labelled : Tensor of shape (n_rows, n_classes + 1), of 0 and 1
         The labels of the video that each row belongs to; 0 for background.
 
     Returns
     -------
-    foreground : Tensor of shape (..., n_rows), in [0, 1]
+    foreground : Tensor of shape (n_rows), in [0, 1]
         The paper has one label a video; of several the greatest counts, as released.
-    background : Tensor of shape (..., n_rows), in [0, 1]
+    background : Tensor of shape (n_rows), in [0, 1]
         The sum of all action classes.
 
     Examples
@@ -150,11 +193,11 @@ def guide_loss(attention: Tensor, foreground: Tensor, background: Tensor) -> Ten
 
     Parameters
     ----------
-    attention, foreground, background : Tensors of shape (..., n_rows), in [0, 1]
+    attention, foreground, background : Tensors of shape (n_rows), in [0, 1]
 
     Returns
     -------
-    loss : Tensor of shape (..., n_rows)
+    loss : Tensor of shape (n_rows)
 
     Examples
     --------

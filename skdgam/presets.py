@@ -1,85 +1,18 @@
-"""Arguments of DGAMLocalizer: for the benchmarks of the paper, stream by stream, and for sensors.
+"""Published settings of the methods, by name: ``DGAMLocalizer(**skdgam.presets.SENSORS)``.
 
-``THUMOS14_RGB``, ``THUMOS14_FLOW``, ``ACTIVITYNET12_RGB`` and ``ACTIVITYNET12_FLOW`` do what the
-released implementation does with that stream: where the two differ, that is the released
-behaviour, whose published numbers these are.
-
-``SENSORS`` goes beyond the paper, for wearables and the like, whose single snippets say little:
-attention and classifier look at ten snippets to each side, classes do not exclude each other, and
-dropout keeps a few hundred recordings from being learned by heart. Chosen on HAPT, whose snippets
-follow each other at 0.32 s, with a part of the training users held out. It says nothing of your
-snippets: give `snippet_seconds` and `snippet_offset`.
+Each method has its own, in its attribute ``presets``; here they are all together.
 
 Examples
 --------
->>> from skdgam import DGAMLocalizer, MultiStreamLocalizer
->>> from skdgam.presets import THUMOS14_FLOW, THUMOS14_RGB
->>> model = MultiStreamLocalizer([
-...     ("rgb", DGAMLocalizer(**THUMOS14_RGB), slice(0, 1024)),
-...     ("flow", DGAMLocalizer(**THUMOS14_FLOW), slice(1024, 2048)),
-... ])
->>> model.get_params()["flow__gamma1"]
-0.3
+>>> import skdgam.presets
+>>> skdgam.presets.THUMOS14_RGB["gamma1"]
+0.5
 """
 
-__all__ = ["ACTIVITYNET12_FLOW", "ACTIVITYNET12_RGB", "SENSORS", "THUMOS14_FLOW", "THUMOS14_RGB"]
+from skdgam.methods import METHODS
 
-_RELEASED = {
-    "beta": 0.1,
-    "gamma2": 0.1,
-    "r": 1.0,
-    "latent_dim": 128,
-    "pooling": "released",
-    "temporal_context": 0,
-    "classification": "softmax",
-    "dropout": 0.0,
-    "n_snippets": 400,
-    "max_epochs": 6000,
-    "batch_size": 32,
-    "learning_rate": 1e-3,
-    "warmup_epochs": 300,
-    "refresh_every": 10,
-    "localization": "tcam",
-    "class_threshold": 0.1,
-    "eta": 0.3,
-    "nms_threshold": 0.5,
-    "snippet_seconds": 0.64,
+_PRESETS = {
+    name: preset for method in METHODS.values() for name, preset in method.presets.items()
 }
-
-_THUMOS14 = _RELEASED | {
-    "alpha": 0.03,
-    "foreground_weight": 1.0,
-    "warmup_gamma1": True,
-    "proposal_smoothing": 0.0,
-    "min_snippets": 50,
-    "max_snippets": 400,
-    "tiou_thresholds": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-}
-THUMOS14_RGB = _THUMOS14 | {"gamma1": 0.5, "proposal_threshold": 0.03, "stream_weight": 0.35}
-THUMOS14_FLOW = _THUMOS14 | {"gamma1": 0.3, "proposal_threshold": 0.08, "stream_weight": 0.65}
-
-_ACTIVITYNET12 = _RELEASED | {
-    "alpha": 1.0,
-    "gamma1": 0.1,
-    "warmup_gamma1": False,
-    "proposal_threshold": 0.01,
-    "proposal_smoothing": 25.0,
-    "min_snippets": 2,
-    "max_snippets": 200,
-    "stream_weight": 0.5,
-    "tiou_thresholds": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
-}
-ACTIVITYNET12_RGB = _ACTIVITYNET12 | {"foreground_weight": 1.0}
-ACTIVITYNET12_FLOW = _ACTIVITYNET12 | {"foreground_weight": 0.3}
-
-SENSORS = {
-    "alpha": 0.01,
-    "gamma1": 1.5,
-    "temporal_context": 10,
-    "classification": "sigmoid",
-    "dropout": 0.7,
-    "max_epochs": 150,
-    "batch_size": 32,
-    "learning_rate": 2e-3,
-    "localization": "attention",
-}
+globals().update(_PRESETS)
+__all__ = sorted(_PRESETS)  # noqa: PLE0605

@@ -1,6 +1,10 @@
-"""What happens after each epoch: scikit-learn's callbacks, and printed losses."""
+"""What happens after each epoch: scikit-learn's callbacks, printed losses, a line of progress."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from skdgam.training.progress import Progress
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -9,7 +13,7 @@ except ImportError:  # before scikit-learn 1.9 there are no callbacks
     class CallbackSupportMixin:
         """Stands for scikit-learn's, and supports none."""
 
-    def with_callbacks(fit):
+    def with_callbacks(fit: Any) -> Any:
         """Return the method as it is."""
         return fit
 
@@ -22,44 +26,55 @@ class AfterEpoch:
 
     Parameters
     ----------
-    estimator : DGAMLocalizer
+    estimator : estimator instance
         Being fitted.
     X, y : features and labels as passed to fit
     fitted : callable
         Returns the fitted attributes as they would be if training stopped now.
     """
 
-    def __init__(self, estimator, X, y, fitted):
+    def __init__(self, estimator: Any, X: Any, y: Any, fitted: Callable[[], dict[str, Any]]):
         self._estimator = estimator
         self._task = {"estimator": estimator, "X": X, "y": y}
         self._fitted = fitted
         self._root = self._epoch = None
+        self._has_callbacks = hasattr(estimator, "_skl_callbacks")
         if hasattr(estimator, "_init_callback_context"):
             self._root = estimator._init_callback_context(max_subtasks=estimator.max_epochs)
             self._root.call_on_fit_task_begin(**self._task)
             self._begin()
+        is_watched = not self._has_callbacks and Progress.is_watched()
+        shows = estimator.verbose == "auto" and is_watched
+        self._progress = Progress(estimator.max_epochs) if shows else None
 
-    def _begin(self):
+    def _begin(self) -> None:
         self._epoch = self._root.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(**self._task)
 
-    def __call__(self, epoch, means, last):
+    def __call__(self, epoch: int, means: dict[str, float], last: bool) -> bool:
         """Report the end of an epoch with its mean losses; true asks to stop."""
         stop = False
         if self._root is not None:
-            state = self._fitted() if hasattr(self._estimator, "_skl_callbacks") else None
+            state = self._fitted() if self._has_callbacks else None
             task = self._task | {"reconstruction_attributes": state}
             stop = bool(self._epoch.call_on_fit_task_end(**task))
             if last or stop:
                 self._root.call_on_fit_task_end(**task)
             else:
                 self._begin()
-        if self._estimator.verbose and (
-            last or stop or (epoch + 1) % max(self._estimator.max_epochs // 10, 1) == 0
-        ):
-            terms = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-            print(f"epoch {epoch + 1}/{self._estimator.max_epochs}  {terms}")
+        if self._progress is not None:
+            self._progress.update(epoch, means)
+        elif self._estimator.verbose not in ("auto", 0):
+            max_epochs = self._estimator.max_epochs
+            if last or stop or (epoch + 1) % max(max_epochs // 10, 1) == 0:
+                terms = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+                print(f"epoch {epoch + 1}/{max_epochs}  {terms}")
         return stop
+
+    def close(self) -> None:
+        """Take away the line of progress; also after an error."""
+        if self._progress is not None:
+            self._progress.close()
 
 
 class Subtasks:
@@ -74,7 +89,7 @@ class Subtasks:
         How many sub-estimators.
     """
 
-    def __init__(self, estimator, X, y, n):
+    def __init__(self, estimator: Any, X: Any, y: Any, n: int):
         self._task = {"estimator": estimator, "X": X, "y": y}
         self._root = None
         if hasattr(estimator, "_init_callback_context"):
@@ -82,7 +97,7 @@ class Subtasks:
             self._root.call_on_fit_task_begin(**self._task)
 
     @contextmanager
-    def propagated(self, name, sub_estimator):
+    def propagated(self, name: str, sub_estimator: Any) -> Iterator[None]:
         """Fit a sub-estimator inside of this, and it reports to the same callbacks."""
         if self._root is None:
             yield
@@ -93,7 +108,7 @@ class Subtasks:
             yield
             context.call_on_fit_task_end(**self._task)
 
-    def end(self):
+    def end(self) -> None:
         """Report that the whole fit is done."""
         if self._root is not None:
             self._root.call_on_fit_task_end(**self._task)

@@ -4,27 +4,28 @@ import glob
 import hashlib
 import json
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skdgam import io
-from skdgam._early_stopping import EarlyStopping
 from skdgam._features import Videos
-from skdgam._inference import to_arrays
-from skdgam._training import PARTS, Training
+from skdgam._typing import PathOrName
+from skdgam.training.early_stopping import EarlyStopping
+from skdgam.training.inference import to_arrays
+from skdgam.training.trainer import Trainer
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "digest"]
 
 KIND = "checkpoint"  # in place of the class of a model
-N_LOOKED_AT = 16  # videos whose first snippet tells whether features are the same
+N_LOOKED_AT = 16  # videos of a lazy sequence whose first snippet tells whether they are the same
 
 
 class Checkpoint:
-    """A file that holds a training of one model as it was after some epoch.
+    """A file that holds a training as it was after some epoch.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ class Checkpoint:
         Read if it is there.
     every : int
         Epochs from one writing to the next.
+    settings : dict
+        Everything else that the training depends on, by names that a user knows.
 
     Attributes
     ----------
@@ -39,10 +42,10 @@ class Checkpoint:
         Of the training in the file.
     """
 
-    def __init__(self, path, every: int):
+    def __init__(self, path: PathOrName, every: int, settings: dict[str, Any]):
         if every < 1:
             raise ValueError(f"checkpoint_every is {every}; it must be at least 1 epoch.")
-        self.path, self._every = Path(path), every
+        self.path, self._every, self._settings = Path(path), every, settings
         for left_over in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.*"):
             left_over.unlink()  # by a kill in the middle of writing
         self._content = None
@@ -57,20 +60,29 @@ class Checkpoint:
 
     def resume(
         self,
-        training: Training,
+        trainer: Trainer,
         videos: Videos,
         is_labelled: np.ndarray,
         early_stopping: EarlyStopping | None,
-        terms: Collection[str],
-    ) -> dict[str, list[np.ndarray]]:
-        """Put a training that begins to where the file has it, and return the history of its terms.
+        max_epochs: int,
+    ) -> list[dict[str, float]]:
+        """Put a training that begins to where the file has it, and return its losses so far.
 
         Without a file, write the first one: that it cannot be written is better known now.
         """
-        self._about = _about(training, videos, is_labelled, early_stopping)
+        about = self._settings | {
+            "random_state": trainer.seed,
+            "precision": str(trainer.dtype),
+            "features": digest(videos),
+            "labels": hashlib.sha256(is_labelled.tobytes()).hexdigest(),
+            "epochs before it": trainer.epoch,
+        }
+        if trainer.epoch:
+            about["weights to begin with"] = _digest_of(to_arrays(trainer.network).values())
+        self._about = json.loads(json.dumps(about, default=lambda value: value.tolist()))
         if self._content is None:
-            self._write(training, {}, early_stopping)
-            return {name: [] for name in terms}
+            self._write(trainer, [], early_stopping)
+            return []
         description, arrays = self._content
         before = description["about"]
         other = [name for name in self._about if self._about[name] != before.get(name)]
@@ -80,27 +92,25 @@ class Checkpoint:
                 "began with, or remove the file to begin anew."
             )
         with self._damage_told():
-            n_done, n_asked = int(description["n_epochs"]), training.schedule.max_epochs
-        if n_done > n_asked:
-            raise ValueError(f"{self.path} has {n_done} epochs, more than max_epochs={n_asked}.")
+            n_done = int(description["n_epochs"])
+        if n_done > max_epochs:
+            raise ValueError(f"{self.path} has {n_done} epochs, more than max_epochs={max_epochs}.")
         with self._damage_told():
             tree = _nested(arrays)
-            of_terms = tree.get("history", {}) if n_done else dict.fromkeys(terms, np.empty((0, 1)))
-            history = {name: list(of_terms[name]) for name in terms}
-            if any(values.shape != (n_done, 1) for values in of_terms.values()):
+            history = tree.get("history", {}) if n_done else {}
+            if any(values.shape != (n_done,) for values in history.values()):
                 raise ValueError(f"the history is not of {n_done} epochs")
-            if tree["weights"].keys() != training.networks[0].state_dict().keys():
-                raise ValueError("weights are missing")
+            if n_done and not history:
+                raise ValueError("the history is missing")
             if early_stopping is not None:
                 early_stopping.least = float(description["least"])
                 early_stopping.waited = int(description["waited"])
                 if "best" in tree:
                     best = tree["best"]["weights"], _state(tree["best"], self.seed)
-                    training.check(*best)
+                    trainer.check(*best)
                     early_stopping.best = best
-            state = _state(tree, self.seed)
-            training.resume(tree["weights"], int(description["epoch"]), state)
-        return history
+            trainer.resume(tree["weights"], int(description["epoch"]), _state(tree, self.seed))
+        return [{name: float(v[k]) for name, v in history.items()} for k in range(n_done)]
 
     @contextmanager
     def _damage_told(self) -> Iterator[None]:
@@ -113,33 +123,39 @@ class Checkpoint:
 
     def after_epoch(
         self,
-        training: Training,
-        history: dict[str, list[np.ndarray]],
+        trainer: Trainer,
+        epochs: list[dict[str, float]],
         early_stopping: EarlyStopping | None,
         last: bool,
     ) -> None:
         """Write the file, if it is time to; that this fails is a warning."""
-        n_epochs = len(next(iter(history.values())))
-        if not last and n_epochs % self._every:
+        if not last and len(epochs) % self._every:
             return
         try:
-            self._write(training, history, early_stopping)
+            self._write(trainer, epochs, early_stopping)
         except OSError as error:
             warnings.warn(
-                f"The checkpoint could not be written after epoch {n_epochs} ({error}). Training "
-                f"goes on, and {self.path} is as it was.",
+                f"The checkpoint could not be written after epoch {len(epochs)} ({error}). "
+                f"Training goes on, and {self.path} is as it was.",
                 UserWarning,
                 stacklevel=2,
             )
 
-    def _write(self, training, history, early_stopping):
-        arrays = _flat("weights", to_arrays(training.networks[0]))
-        arrays |= _flat("moments", training.state()["moments"]) | _flat("history", history)
+    def _write(
+        self,
+        trainer: Trainer,
+        epochs: list[dict[str, float]],
+        early_stopping: EarlyStopping | None,
+    ) -> None:
+        terms = epochs[0] if epochs else {}
+        history = {name: [means[name] for means in epochs] for name in terms}
+        arrays = _flat("weights", to_arrays(trainer.network))
+        arrays |= _flat("moments", trainer.state()["moments"]) | _flat("history", history)
         description = {
             "class": KIND,
             "about": self._about,
-            "epoch": training.epoch,
-            "n_epochs": len(next(iter(history.values()), [])),
+            "epoch": trainer.epoch,
+            "n_epochs": len(epochs),
         }
         if early_stopping is not None:
             description |= {"least": early_stopping.least, "waited": early_stopping.waited}
@@ -149,36 +165,29 @@ class Checkpoint:
         io.write_model(self.path, description, arrays)
 
 
-def _about(training, videos, is_labelled, early_stopping):
-    """What a training depends on, by words that a user knows; as JSON would give it back."""
-    content = hashlib.sha256(videos.lengths.tobytes())
-    for i in np.linspace(0, len(videos) - 1, N_LOOKED_AT).astype(int):
-        content.update(videos[i][0].tobytes())
-    schedule = asdict(training.schedule)
-    del schedule["max_epochs"]  # there may be more of them
-    about = asdict(training.objectives[0]) | schedule
-    about |= {
-        "random_state": training.seed,
-        "precision": str(training.dtype),
-        "early_stopping": None if early_stopping is None else early_stopping.patience,
-        "features": content.hexdigest(),
-        "labels": hashlib.sha256(is_labelled.tobytes()).hexdigest(),
-        "sizes of networks": {
-            name: list(weight.shape) for name, weight in training.networks[0].state_dict().items()
-        },
-        "epochs before it": training.epoch,
-    }
-    return json.loads(json.dumps(about, default=lambda value: value.tolist()))
+def digest(videos: Videos) -> str:
+    """Digest of features: of all that is in memory, and of a sample of a lazy sequence."""
+    if videos.in_memory:
+        return _digest_of([videos.lengths, *videos])
+    chosen = np.unique(np.linspace(0, len(videos) - 1, N_LOOKED_AT).astype(int))
+    return _digest_of([videos.lengths, *(videos[i][0] for i in chosen)])
 
 
-def _flat(name, values):
+def _digest_of(arrays: Any) -> str:
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()
+
+
+def _flat(name: str, values: Any) -> dict[str, np.ndarray]:
     """Arrays of a nested dict, by names with slashes."""
     if not isinstance(values, dict):
         return {name: np.asarray(values)}
     return {k: v for key, value in values.items() for k, v in _flat(f"{name}/{key}", value).items()}
 
 
-def _nested(arrays):
+def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Put arrays by names with slashes back into dicts."""
     tree: dict = {}
     for name, array in arrays.items():
@@ -190,16 +199,16 @@ def _nested(arrays):
     return tree
 
 
-def _state(tree, seed):
-    """Rebuild the state of a training; a part that has made no step yet is not in the file."""
+def _state(tree: dict[str, Any], seed: int | None) -> dict[str, Any]:
+    """Rebuild the state of a training; a stage that has made no step yet is not in the file."""
     moments = {
-        part: {
+        stage: {
             int(index): {
                 kind: array.reshape(()) if kind == "step" else array
                 for kind, array in of_parameter.items()
             }
-            for index, of_parameter in of_part.items()
+            for index, of_parameter in of_stage.items()
         }
-        for part, of_part in ({part: {} for part in PARTS} | tree.get("moments", {})).items()
+        for stage, of_stage in tree.get("moments", {}).items()
     }
     return {"seed": seed, "moments": moments}

@@ -1,0 +1,77 @@
+"""Layers that compute in the dtype of what they are given, with weights in float32.
+
+With rows in bfloat16 their products are in bfloat16, and gradients arrive at the weights in
+float32. No ambient setting of torch takes part.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from skdgam.training.batches import Batch
+
+__all__ = ["Linear", "TemporalConv", "initialize"]
+
+
+class Linear(nn.Linear):
+    """A linear layer on rows, (n_rows, n_inputs) -> (n_rows, n_outputs)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer in the dtype of x."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.to(x.dtype), bias)
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw the weights: uniform in ±1/√n_inputs, which is torch's rule for linear layers."""
+        bound = self.in_features**-0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+class TemporalConv(Linear):
+    """A convolution over time, within each recording.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+    radius : int
+        Snippets to each side that it looks at; the kernel has ``2 * radius + 1``.
+    padding : {"mirror", "zeros"}, default="mirror"
+        What lies beyond the ends of a recording.
+    bias : bool, default=True
+
+    Notes
+    -----
+    The weight has the shape (n_outputs, (2 * radius + 1) * n_inputs), with the earliest snippet
+    first. A weight (n_outputs, n_inputs, kernel) of ``torch.nn.Conv1d`` becomes it by
+    ``weight.transpose(1, 2).flatten(1)``.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        radius: int,
+        padding: str = "mirror",
+        bias: bool = True,
+    ):
+        super().__init__((2 * radius + 1) * n_inputs, n_outputs, bias)
+        self.radius, self.padding = radius, padding
+
+    def forward(self, x: Tensor, batch: "Batch") -> Tensor:  # type: ignore[override]
+        """Map the rows x (n_rows, n_inputs) of a batch to (n_rows, n_outputs)."""
+        return super().forward(batch.windows(x, self.radius, self.padding))
+
+
+def initialize(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights of a network from a generator; the global one stays untouched.
+
+    Each layer that has a method ``initialize(generator)`` is asked to; a network may have one too,
+    which is asked last.
+    """
+    for module in reversed([*network.modules()]):
+        if hasattr(module, "initialize"):
+            module.initialize(generator)

@@ -1,0 +1,20 @@
+"""Methods of weakly-supervised localization, an estimator each.
+
+``METHODS`` is the registry: what the command line calls a method, and its class. A class that is
+put there, also by a program that uses the package, is known to ``skdgam.load`` and to
+``skdgam fit --method``.
+"""
+
+from skdgam.base import BaseLocalizer
+from skdgam.dgam import DGAMLocalizer
+from skdgam.methods.basnet import BaSNetLocalizer
+from skdgam.methods.mil import MILLocalizer
+
+__all__ = ["METHODS", "BaSNetLocalizer", "MILLocalizer"]
+
+# The first one is the default.
+METHODS: dict[str, type[BaseLocalizer]] = {
+    "dgam": DGAMLocalizer,
+    "mil": MILLocalizer,
+    "basnet": BaSNetLocalizer,
+}

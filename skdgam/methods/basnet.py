@@ -1,0 +1,197 @@
+"""BaSNetLocalizer: background suppression network."""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdgam import losses
+from skdgam.base import BaseLocalizer
+from skdgam.clock import SnippetClock
+from skdgam.intervals import make_intervals, non_maximum_suppression, runs
+from skdgam.layers import Linear, TemporalConv
+from skdgam.localization import (
+    Activation,
+    check_proposal_thresholds,
+    interpolate,
+    join_proposals,
+    joint_contrast,
+)
+from skdgam.training.batches import Batch
+from skdgam.training.protocol import LossTerms, Stage
+
+__all__ = ["BaSNetLocalizer"]
+
+TOP = 8  # one snippet in so many is pooled
+POINTS = 24  # to a snippet, that proposals are looked for in
+VIDEO_SHARE = 0.2  # of the score of a proposal that its class, which is there, adds
+
+
+class BaSNetLocalizer(BaseLocalizer):
+    r"""Background suppression network of Lee, Uh and Byun [1]_.
+
+    One classifier sees each video twice: as it is, where it has to find background beside the
+    actions, and with each snippet multiplied by an attention, where it has to find none.
+
+    Parameters
+    ----------
+    hidden : int, default=2048
+        Units of both convolutions over time of the classifier.
+    attention_width : int, default=512
+        Hidden units of the attention.
+    dropout : float, in [0, 1), default=0.7
+        Share of the units before the last layer of the classifier that training leaves out.
+    sparsity : float, default=1e-4
+        Weight of the sum of attention over the `n_snippets` of a video.
+    {shared}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    n_epochs_ : int
+    history_ : dict of ndarrays of shape (n_epochs,)
+        Mean of each loss term in each epoch: ``base``, ``suppressed`` and ``sparsity``.
+    weights_ : dict of ndarrays
+
+    Notes
+    -----
+    Defaults are those of the released implementation for THUMOS14, whose 1,500 steps are 125
+    epochs of 200 videos. The weights kept are the last ones; the release keeps those that are best
+    on the test set. For localization, each class activation is scaled to [0, 1] in its video, and
+    thresholded; no attention takes part. Of the shared parameters, `localization`,
+    `proposal_smoothing` and `stream_weight` have no effect: proposals of streams compete in
+    non-maximum suppression alone.
+
+    References
+    ----------
+    .. [1] P. Lee, Y. Uh, H. Byun: Background Suppression Network for Weakly-supervised Temporal
+       Action Localization. AAAI 2020.
+
+    Examples
+    --------
+    >>> from skdgam.datasets import make_untrimmed
+    >>> from skdgam.methods import BaSNetLocalizer
+    >>> X, y = make_untrimmed(n_videos=12, n_classes=2, random_state=0)
+    >>> model = BaSNetLocalizer(hidden=32, min_snippets=1, max_epochs=2, random_state=0)
+    >>> model.fit(X, y).predict(X).shape
+    (12,)
+    """
+
+    _architecture = ("hidden", "attention_width")
+
+    hidden: int = 2048
+    attention_width: int = 512
+    dropout: float = 0.7
+    sparsity: float = 1e-4
+    n_snippets: int | None = 750
+    max_epochs: int = 125
+    learning_rate: float = 1e-4
+    proposal_threshold: Any = (0.0, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225)
+    class_threshold: float = 0.25
+    eta: float = 1.0
+    nms_threshold: float = 0.7
+    min_snippets: int = 750
+    max_snippets: int | None = 750
+
+    _parameter_constraints = BaseLocalizer._parameter_constraints | {
+        "hidden": [Interval(Integral, 1, None, closed="left")],
+        "attention_width": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "sparsity": [Interval(Real, 0, None, closed="left")],
+        "localization": [StrOptions({"tcam"})],
+    }
+
+    class _network(nn.Module):  # noqa: N801
+        """Attention, and a classifier of C + 1 columns, of which background is the last."""
+
+        reach = 2
+
+        def __init__(self, n_features: int, n_classes: int, *, hidden: int, attention_width: int):
+            super().__init__()
+            self.attention = nn.ModuleList(
+                [Linear(n_features, attention_width), Linear(attention_width, 1)]
+            )
+            self.convolutions = nn.ModuleList(
+                TemporalConv(n_inputs, hidden, 1, padding="zeros")
+                for n_inputs in (n_features, hidden)
+            )
+            self.classifier = Linear(hidden, n_classes + 1, bias=False)
+
+        def forward(self, batch: Batch, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+            """Attention (n_rows,), and class activation of the suppressed branch."""
+            first, last = self.attention
+            attention = last(F.leaky_relu(first(batch.x)))[:, 0].float().sigmoid()
+            suppressed = batch.x * attention[:, None].to(batch.x.dtype)
+            return attention, self.classify(suppressed, batch, dropout)
+
+        def classify(self, x: Tensor, batch: Batch, dropout: float) -> Tensor:
+            """Class activation (n_rows, n_classes + 1) of features x (n_rows, n_features)."""
+            for convolution in self.convolutions:
+                x = F.leaky_relu(convolution(x, batch))
+            return self.classifier(batch.dropout(x, dropout)).float()
+
+    def _stages(self) -> list[Stage]:
+        return [Stage("network", ("",), self._losses, weight_decay=5e-4)]
+
+    def _losses(self, network: nn.Module, batch: Batch) -> LossTerms:
+        base = network.classify(batch.x, batch, self.dropout)
+        attention, suppressed = network(batch, self.dropout)
+        of_branches = {
+            "base": (base, losses.with_background(batch.labels, 1.0)),
+            "suppressed": (suppressed, losses.with_background(batch.labels, 0.0)),
+        }
+        terms: LossTerms = {}
+        for name, (activation, target) in of_branches.items():
+            probability = losses.top_k_mean(batch.of_videos(activation), TOP).softmax(dim=1)
+            target = target / target.sum(dim=1, keepdim=True).clamp_min(1)
+            # Of softmax outputs, as released: classes that are not there count, too.
+            loss = F.binary_cross_entropy(probability, target, reduction="sum")
+            terms[name] = 1.0, loss / (batch.n_videos * target.shape[1])
+        terms["sparsity"] = self.sparsity, (batch.membership @ attention).sum() / batch.n_videos
+        return terms
+
+    def _activation(
+        self, network: nn.Module, attention: np.ndarray, logits: np.ndarray
+    ) -> Activation:
+        pooled = losses.top_k_mean([torch.from_numpy(logits)], TOP)
+        probability = pooled.softmax(dim=1)[0, :-1].numpy()
+        return Activation(attention, logits[:, :-1], np.zeros(len(probability)), probability)
+
+    @property
+    def _exclusive_classes(self) -> bool:
+        return True
+
+    def _class_probability(self, network: nn.Module, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1)[:, :-1]
+
+    def _propose(
+        self, activation: Activation, clock: SnippetClock, others: Any = ()
+    ) -> np.ndarray:
+        thresholds = check_proposal_thresholds(self.proposal_threshold, self.localization)
+        found = []
+        for column in np.flatnonzero(activation.probability >= self.class_threshold):
+            tcam = activation.tcam[:, [column]].astype(np.float64)
+            lowest, highest = np.maximum([tcam.min(), tcam.max()], 0)
+            scaled = (tcam - lowest) / ((highest - lowest) or 1.0)
+            points = interpolate(scaled, POINTS)[:, 0]
+            for threshold in thresholds:
+                above = np.where(points >= threshold, points, 0.0)
+                first, stop = runs(above > 0)
+                score = joint_contrast(above, first, stop, self.eta) + VIDEO_SHARE
+                found.append((first, stop, column, score))
+        first, stop, columns, score = join_proposals(found)
+        start, end = (clock.to_seconds(edge / POINTS) for edge in (first, stop))
+        return make_intervals(start, end, self.classes_[columns], score)
+
+    def _suppress(self, proposals: np.ndarray) -> np.ndarray:
+        # As released, every interval is a second longer when overlaps are computed, and those that
+        # reach the threshold go, too.
+        proposals["end"] += 1
+        kept = non_maximum_suppression(proposals, np.nextafter(self.nms_threshold, 0))
+        kept["end"] -= 1
+        return kept

@@ -1,0 +1,39 @@
+"""What a method brings to the engine: stages of training."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from skdgam.training.batches import Batch
+
+__all__ = ["LossTerms", "Stage"]
+
+# The terms of a loss by name: each a weight, and a scalar that is differentiated.
+LossTerms = dict[str, tuple[float, Tensor]]
+
+
+class Stage(NamedTuple):
+    """One of the alternating parts of an epoch: a pass over all videos that trains some weights.
+
+    Attributes
+    ----------
+    name : str
+        For messages and checkpoints.
+    learns : tuple of str
+        How the names of the parameters begin that it trains; all others are frozen.
+    losses : callable (network, batch) -> LossTerms
+        The loss is the sum of each term times its weight. A large batch comes in pieces, of whole
+        videos each, the losses of which are added up: a term is a sum over the videos of the
+        piece divided by ``batch.n_videos``, or a mean by ``batch.mean``.
+    betas : tuple of float, default=(0.9, 0.999)
+        Of Adam.
+    weight_decay : float, default=0.0
+        Of Adam: added to the gradient, times the weight.
+    """
+
+    name: str
+    learns: tuple[str, ...]
+    losses: Callable[[nn.Module, Batch], LossTerms]
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
