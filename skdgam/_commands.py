@@ -60,7 +60,7 @@ def fit(arguments):
     print(f"Training on {len(X)} videos of {n_classes} classes.")
     print(_snippet(localizers[0]))
     try:
-        _with_progress(model).fit(X, y, checkpoint)
+        model.fit(X, y, checkpoint)
     except FloatingPointError:
         for path in _checkpoints(checkpoint):
             path.unlink()  # to go on would end in the same
@@ -84,24 +84,28 @@ def fit(arguments):
 
 def _localizers(arguments):
     """A localizer for each stream, with its preset and parameters."""
-    from skdgam import DGAMLocalizer, presets
+    from skdgam.methods import METHODS
 
+    method = METHODS.get(arguments.method or next(iter(METHODS)))
+    if method is None:
+        raise Refused(f"--method is {arguments.method!r}; there are {', '.join(METHODS)}.")
     n_streams, chosen = len(arguments.features), arguments.preset
-    unknown = [name for name in chosen if name not in presets.__all__]
+    unknown = [name for name in chosen if name not in method.presets]
     if unknown:
-        raise Refused(f"--preset is {unknown[0]!r}; there are {', '.join(presets.__all__)}.")
+        there = f"there are {', '.join(method.presets)}" if method.presets else "there are none"
+        raise Refused(f"--preset is {unknown[0]!r}; for this method, {there}.")
     if len(chosen) not in (0, 1, n_streams):
         raise Refused(f"There are {len(chosen)} presets for {n_streams} streams; give each one.")
     params = dict(map(_parameter, arguments.set))
-    known = DGAMLocalizer().get_params()
+    known = method().get_params()
     for name in params:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1) or ["max_epochs"]
             raise Refused(f"--set {name}=…: there is no such parameter; {close[0]!r} is one.")
-    presets_of_streams = chosen * n_streams if len(chosen) < n_streams else chosen
-    localizers = [DGAMLocalizer() for _ in range(n_streams)]
-    for localizer, name in zip(localizers, presets_of_streams, strict=False):
-        localizer.set_params(**getattr(presets, name))
+    presets = chosen * n_streams if len(chosen) < n_streams else chosen
+    localizers = [method() for _ in range(n_streams)]
+    for localizer, name in zip(localizers, presets, strict=False):
+        localizer.set_params(**method.presets[name])
     for localizer in localizers:
         localizer.set_params(**params)._check_settings()
     return localizers
@@ -110,8 +114,8 @@ def _localizers(arguments):
 def _snippet(localizer):
     """What a snippet is to a localizer: what all times hang on."""
     return (
-        f"A snippet stands for {localizer.snippet_seconds:g} s (snippet_seconds), and the first "
-        f"begins at {localizer.snippet_offset:g} s (snippet_offset)."
+        f"A snippet stands for {localizer.clock.seconds:g} s (snippet_seconds), and the first "
+        f"begins at {localizer.clock.offset:g} s (snippet_offset)."
     )
 
 
@@ -262,10 +266,8 @@ def report(arguments):
         X = X[np.isin(X.names, list(found))]
         if not len(X):
             raise Refused(f"No video of {arguments.detections} is in {arguments.features[0]}.")
-        first, *_ = getattr(model, "localizers_", {"": model}).values()
         for name, values in zip(X.names.tolist(), model.attention(X), strict=True):
-            edges = first.snippet_offset + first.snippet_seconds * np.arange(len(values) + 1)
-            attention[name] = edges, values
+            attention[name] = model.clock.edges(len(values)), values
     media = {}
     if arguments.media:
         paths = sorted(arguments.media.iterdir())
@@ -283,13 +285,13 @@ def report(arguments):
 
 def info(arguments):
     """Say what a model is: its classes and the parameters that are not at their defaults."""
-    from skdgam import DGAMLocalizer, load
+    from skdgam import load
 
     model = load(arguments.model)
     print(f"{type(model).__name__} of {model.n_features_in_} features")
     print(f"{len(model.classes_)} classes: {', '.join(map(str, model.classes_.tolist()))}")
-    default = DGAMLocalizer().get_params()
     for name, stream in getattr(model, "localizers_", {"": model}).items():
+        default = type(stream)().get_params()
         title = f"stream {name}, " if name else ""
         print(f"{title}{getattr(stream, 'n_epochs_', 0)} epochs. {_snippet(stream)}")
         for parameter, value in stream.get_params().items():
@@ -327,16 +329,6 @@ def _parameter(text):
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _with_progress(model):
-    """Let fit show how far it is."""
-    try:
-        from sklearn.callback import ProgressBar
-
-        return model.set_callbacks(ProgressBar())
-    except ImportError:  # scikit-learn before 1.9, or no rich
-        return model
 
 
 def _track(steps):

@@ -127,18 +127,24 @@ def _parser():
         "--resume", action="store_true", help="go on with a training that was cut off, if there is"
     )
     fit.add_argument(
+        "--method",
+        metavar="NAME",
+        help="another method than the default, by its name in skdgam.methods.METHODS",
+    )
+    fit.add_argument(
         "--preset",
         action="append",
         default=[],
         metavar="NAME",
-        help="start from skdgam.presets, such as SENSORS; one for all streams, or one for each",
+        help="start from a preset of the method, such as SENSORS; one for all streams, or one for "
+        "each",
     )
     fit.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any parameter of DGAMLocalizer, such as --set max_epochs=100",
+        help="any parameter of the method, such as --set max_epochs=100",
     )
 
     predict = command(_commands.predict, "find actions in recordings")

@@ -17,6 +17,7 @@ __all__ = ["read_model", "replacing", "write_model"]
 KEY = "skdgam"  # under which the metadata of a file has its description
 VERSION = 2  # of what is described, and how
 
+
 def write_model(
     path: str | os.PathLike[str], description: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Splits and scores that understand weak labels, and a search that trains side by side."""
+"""Splits and scores that understand weak labels."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,14 +15,12 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skdgam._features import check_features
-from skdgam._stacked import StackedGridSearchCV
 from skdgam._typing import Indexed
 from skdgam._validation import check_weak_labels
 from skdgam.metrics import check_thresholds, mean_average_precision
 from skdgam.sampling import balanced_parts
 
 __all__ = [
-    "StackedGridSearchCV",
     "WeakLabelKFold",
     "localization_scorer",
     "separability_scorer",
@@ -81,7 +79,7 @@ class WeakLabelKFold(BaseCrossValidator):
         X : sequence of n videos
             Anything with a length.
         y : sequence of n entries, or indicator matrix of shape (n, n_classes)
-            As for ``DGAMLocalizer.fit``.
+            As for the ``fit`` of a localizer.
         groups : array-like of shape (n,), optional
             The videos of one group, such as a person, stay in one fold.
 
@@ -188,7 +186,7 @@ def video_level_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
         Fitted.
     X : sequence of n arrays of shape (n_snippets_i, n_features)
     y : sequence of n entries, or indicator matrix of shape (n, n_classes)
-        As for ``DGAMLocalizer.fit``.
+        As for the ``fit`` of a localizer.
 
     Returns
     -------
@@ -240,7 +238,7 @@ def separability_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     X : sequence of n arrays of shape (n_snippets_i, n_features)
         At best several videos of each class.
     y : sequence of n entries, or indicator matrix of shape (n, n_classes)
-        As for ``DGAMLocalizer.fit``: nothing but labels is read.
+        As for the ``fit`` of a localizer: nothing but labels is read.
 
     Returns
     -------

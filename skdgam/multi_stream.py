@@ -348,8 +348,8 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         for name, localizer, _ in self.streams:
             if not isinstance(localizer, BaseLocalizer):
                 raise TypeError(
-                    f"Stream {name!r} has a {type(localizer).__name__}; it must be a localizer, such "
-                    f"as {next(iter(METHODS.values())).__name__}()."
+                    f"Stream {name!r} has a {type(localizer).__name__}; it must be a localizer of "
+                    f"one stream, such as {next(iter(METHODS.values())).__name__}()."
                 )
             for parameter in ("min_snippets", "max_snippets", "snippet_seconds", "snippet_offset"):
                 own, expected = getattr(localizer, parameter), getattr(first, parameter)

@@ -11,8 +11,6 @@ Examples
 
 from skdgam.methods import METHODS
 
-_PRESETS = {
-    name: preset for method in METHODS.values() for name, preset in method.presets.items()
-}
+_PRESETS = {name: preset for method in METHODS.values() for name, preset in method.presets.items()}
 globals().update(_PRESETS)
 __all__ = sorted(_PRESETS)  # noqa: PLE0605

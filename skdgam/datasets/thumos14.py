@@ -124,7 +124,7 @@ def load_thumos14(
         )
     root = Path(root)
     if (root / f"{subset}_data").is_dir():
-        found = _load_dgam_layout(root, subset, streams)
+        found = _load_single_streams(root, subset, streams)
     elif (root / "features" / subset).is_dir() and (root / "gt.json").is_file():
         found = _load_basnet_layout(root, subset, streams)
     else:
@@ -140,7 +140,7 @@ def load_thumos14(
     )
 
 
-def _load_dgam_layout(root: Path, subset: str, streams: Sequence[str]) -> dict[str, Any]:
+def _load_single_streams(root: Path, subset: str, streams: Sequence[str]) -> dict[str, Any]:
     folder = root / f"{subset}_data"
     path = folder / f"{subset}_labels.npy"
     is_labelled = np.load(path, allow_pickle=False) > 0

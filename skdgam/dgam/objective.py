@@ -74,7 +74,9 @@ class Objective:
         }
 
     def head_losses(self, network: DGAM, batch: Batch) -> LossTerms:
-        r"""Stage (a), Eq. 16: :math:`L_{fg} + \alpha L_{bg} + \gamma_2 L_{guide} + \gamma_1 L_{re}`.
+        r"""Stage (a), Eq. 16: attention and classifier learn, and the CVAE is frozen.
+
+        .. math:: L_{fg} + \alpha L_{bg} + \gamma_2 L_{guide} + \gamma_1 L_{re}
 
         Attention is to classify (Eq. 6), to agree with the T-CAMs (Eq. 15), and to be what the
         snippets are best reconstructed from (Eq. 12).

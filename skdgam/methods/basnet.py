@@ -169,9 +169,7 @@ class BaSNetLocalizer(BaseLocalizer):
     def _class_probability(self, network: nn.Module, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)[:, :-1]
 
-    def _propose(
-        self, activation: Activation, clock: SnippetClock, others: Any = ()
-    ) -> np.ndarray:
+    def _propose(self, activation: Activation, clock: SnippetClock, others: Any = ()) -> np.ndarray:
         thresholds = check_proposal_thresholds(self.proposal_threshold, self.localization)
         found = []
         for column in np.flatnonzero(activation.probability >= self.class_threshold):

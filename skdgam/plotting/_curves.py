@@ -10,24 +10,23 @@ __all__ = ["ErrorAnalysisDisplay", "PrecisionRecallDisplay", "TrainingDisplay"]
 
 # Okabe and Ito: told apart with any colour vision.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9")
-PARTS = {
-    "attention and classifier": ("foreground", "background", "guide", "validation"),
-    "generative part": ("reconstruction", "cvae_reconstruction", "cvae_kl"),
-}
 
 
 class TrainingDisplay:
-    """Losses over epochs: of attention and classifier, and of the generative part.
+    """Losses over epochs.
 
     Parameters
     ----------
     history : dict of ndarrays of shape (n_epochs,)
-        As ``history_`` of a localizer; what is nan throughout is left out.
+        As ``history_`` of a localizer; terms that are nan throughout are left out.
+    groups : dict of str to sequence of str, default=None
+        Titles, and the terms that are drawn together; a term in none of them is left out. By
+        default all terms are drawn together.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-    axes_ : ndarray of Axes, one for each part that was trained
+    axes_ : ndarray of Axes, one for each group with a term
 
     Examples
     --------
@@ -41,8 +40,9 @@ class TrainingDisplay:
     ['attention and classifier', 'generative part']
     """
 
-    def __init__(self, *, history):
+    def __init__(self, *, history, groups=None):
         self.history = history
+        self.groups = groups
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
@@ -50,18 +50,17 @@ class TrainingDisplay:
 
         Parameters
         ----------
-        estimator : DGAMLocalizer
-            Fitted.
+        estimator : localizer of one stream
+            Fitted. Its ``loss_groups`` are drawn.
         ax : array-like of Axes, default=None
-            As many as parts were trained, two or without γ₁ one; by default those of a new pyplot
-            figure.
+            As many as there are groups with a term; by default those of a new pyplot figure.
 
         Returns
         -------
         display : TrainingDisplay
         """
         check_is_fitted(estimator, "history_")
-        return cls(history=estimator.history_).plot(ax)
+        return cls(history=estimator.history_, groups=estimator.loss_groups or None).plot(ax)
 
     def plot(self, ax=None):
         """Draw.
@@ -77,19 +76,20 @@ class TrainingDisplay:
         """
         plt = import_pyplot(type(self).__name__)
         trained = {name for name, values in self.history.items() if np.isfinite(values).any()}
-        parts = {
-            title: [name for name in names if name in trained] for title, names in PARTS.items()
+        groups = self.groups or {"losses": [*self.history]}
+        drawn = {
+            title: [name for name in names if name in trained] for title, names in groups.items()
         }
-        parts = {title: names for title, names in parts.items() if names}
-        if not parts:
+        drawn = {title: names for title, names in drawn.items() if names}
+        if not drawn:
             raise ValueError("The history has no epochs; models from other places have none.")
         if ax is None:
-            _, ax = plt.subplots(1, len(parts), figsize=(6 * len(parts), 3), layout="constrained")
+            _, ax = plt.subplots(1, len(drawn), figsize=(6 * len(drawn), 3), layout="constrained")
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(axes) != len(parts):
-            raise ValueError(f"ax holds {len(axes)} Axes, but there are {len(parts)} to draw.")
+        if len(axes) != len(drawn):
+            raise ValueError(f"ax holds {len(axes)} Axes, but there are {len(drawn)} to draw.")
         self.axes_, self.figure_ = axes, axes[0].figure
-        for row, (title, names) in zip(axes, parts.items(), strict=True):
+        for row, (title, names) in zip(axes, drawn.items(), strict=True):
             for name, color in zip(names, COLORS, strict=False):
                 values = self.history[name]
                 row.plot(np.arange(1, len(values) + 1), values, color=color, label=name)

@@ -5,6 +5,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
 from skdgam._validation import check_annotations, check_detections, check_durations
+from skdgam.clock import SnippetClock
 from skdgam.plotting._pyplot import import_pyplot
 
 __all__ = ["LocalizationDisplay"]
@@ -127,16 +128,14 @@ default=None
         if isinstance(estimator, Pipeline):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
             estimator = estimator[-1]
-        # Streams share the times of their snippets.
-        first, *_ = getattr(estimator, "localizers_", {"": estimator}).values()
         return cls.from_predictions(
             estimator.predict(X, durations),
             None if y is None else _safe_indexing(y, chosen),
             attention=estimator.attention(X),
             class_activation=estimator.class_activation(X),
             classes=estimator.classes_,
-            snippet_seconds=first.snippet_seconds,
-            snippet_offset=first.snippet_offset,
+            snippet_seconds=estimator.clock.seconds,
+            snippet_offset=estimator.clock.offset,
             durations=durations,
             names=names,
             ax=ax,
@@ -278,7 +277,7 @@ default=None
 
     def _edges(self, i, n_snippets):
         """Where the snippets of video i begin and end (n_snippets + 1,), in seconds."""
-        hop, offset = self.snippet_seconds, self.snippet_offset
+        clock = SnippetClock(self.snippet_seconds, self.snippet_offset)
         if self.durations is not None:
-            hop, offset = self.durations[i] / n_snippets, 0.0
-        return offset + hop * np.arange(n_snippets + 1)
+            clock = SnippetClock.of_duration(self.durations[i], n_snippets)
+        return clock.edges(n_snippets)

@@ -1,0 +1,293 @@
+"""What a fitted localizer says of recordings, and how it is kept in files."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from skdgam._features import Videos, check_features
+from skdgam._localizer import LocalizerMixin
+from skdgam._parameters import SharedParameters
+from skdgam._typing import Indexed
+from skdgam.clock import SnippetClock
+from skdgam.intervals import make_intervals, non_maximum_suppression
+from skdgam.localization import Activation, check_proposal_thresholds, propose
+from skdgam.sampling import uniform_sample
+from skdgam.training.batches import Batch
+from skdgam.training.devices import has_bfloat16, resolve_device
+from skdgam.training.inference import map_snippets
+from skdgam.training.protocol import Stage
+
+__all__ = ["FittedLocalizer"]
+
+
+class FittedLocalizer(LocalizerMixin, SharedParameters):
+    """The part of a localizer that follows from its weights and parameters.
+
+    What a method brings is described at :class:`skdgam.base.BaseLocalizer`.
+    """
+
+    _network: ClassVar[Callable[..., nn.Module]]
+    _architecture: ClassVar[tuple[str, ...]] = ()
+    _remedies: ClassVar[dict[int, str]] = {0: "train longer", 1: "scale the features"}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    # Titles and names of the loss terms that are drawn together.
+    loss_groups: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    def _stages(self) -> list[Stage]:
+        raise NotImplementedError
+
+    def _activation(
+        self, network: nn.Module, attention: np.ndarray, logits: np.ndarray
+    ) -> Activation:
+        raise NotImplementedError
+
+    @property
+    def _exclusive_classes(self) -> bool:
+        """Whether probabilities of classes, with that of background, sum to 1."""
+        return False
+
+    def _class_probability(self, network: nn.Module, logits: Tensor) -> Tensor:
+        """Probability (n_rows, n_classes) of each class in each snippet, for people to look at."""
+        return logits.sigmoid()
+
+    def predict_proba(self, X: Indexed) -> np.ndarray:
+        """Probability that each action occurs in each video as a whole.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        probability : ndarray of shape (n, n_classes), in [0, 1]
+            Columns as in ``classes_``. Where classes exclude each other, what is missing to 1 is
+            the probability of background.
+        """
+        activations = self._activations(self._check(X))
+        return np.stack([activation.probability for activation in activations])
+
+    def attention(self, X: Indexed) -> list[np.ndarray]:
+        """Attention λ of every snippet: how much it takes part in an action, of any class.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        attention : list of n ndarrays of shape (n_snippets_i,), in [0, 1]
+        """
+        return [values[:, 0] for values in self._map_heads(self._check(X))]
+
+    def class_activation(self, X: Indexed) -> list[np.ndarray]:
+        """Probability of each class in every snippet, not weighted by attention.
+
+        Parameters
+        ----------
+        X : sequence of n arrays of shape (n_snippets_i, n_features)
+
+        Returns
+        -------
+        tcam : list of n ndarrays of shape (n_snippets_i, n_classes), in [0, 1]
+            Columns as in ``classes_``. Where classes exclude each other, what is missing to 1 is
+            background.
+        """
+
+        def probability(network: nn.Module, batch: Batch) -> Tensor:
+            return self._class_probability(network, network(batch)[1])
+
+        return self._map_snippets(probability, self._check(X))
+
+    @property
+    def clock(self) -> SnippetClock:
+        """Which seconds of a recording each snippet stands for."""
+        return SnippetClock(self.snippet_seconds, self.snippet_offset)
+
+    def _check(self, X: Indexed) -> Videos:
+        """Check features against the fitted ones."""
+        check_is_fitted(self)
+        return check_features(X, self.n_features_in_)
+
+    def _blank_network(self, n_features: int, n_classes: int, shape: dict[str, Any]) -> nn.Module:
+        """A network without values: nothing is drawn, and no memory taken."""
+        with torch.device("meta"):
+            return type(self)._network(n_features, n_classes, **shape)
+
+    def _fitted_network(self) -> nn.Module:
+        network = self._blank_network(
+            self.n_features_in_, len(self.classes_), self._fitted_architecture()
+        )
+        # torch.tensor copies: arrays that were loaded as memory maps are not writable.
+        state = {name: torch.tensor(value) for name, value in self.weights_.items()}
+        network.load_state_dict(state, assign=True)
+        return network.to(resolve_device(self.device, fallback=True)).requires_grad_(False)
+
+    def _fitted_architecture(self) -> dict[str, Any]:
+        """What shaped the network; the parameters may have been set to something else since."""
+        shape = {name: getattr(self, name) for name in self._architecture}
+        return getattr(self, "architecture_", shape)
+
+    def _map_snippets(
+        self,
+        function: Callable[[nn.Module, Batch], Tensor],
+        videos: Iterable[np.ndarray],
+        network: nn.Module | None = None,
+    ) -> list[np.ndarray]:
+        """Evaluate function(network, batch) for all snippets, an array for each video."""
+        return list(self._iterate_snippets(function, videos, network))
+
+    def _iterate_snippets(
+        self,
+        function: Callable[[nn.Module, Batch], Tensor],
+        videos: Iterable[np.ndarray],
+        network: nn.Module | None = None,
+    ) -> Iterator[np.ndarray]:
+        network = self._fitted_network() if network is None else network
+        # In float32 unless asked otherwise, so that what is found does not depend on the machine.
+        device = next(network.parameters()).device
+        rough = self.precision == "bfloat16" and has_bfloat16(device)
+        dtype = torch.bfloat16 if rough else torch.float32
+        return map_snippets(function, network, videos, dtype)
+
+    def _map_heads(
+        self, videos: Iterable[np.ndarray], network: nn.Module | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield attention and class activation side by side, (n_snippets, 1 + n_columns)."""
+
+        def heads(network: nn.Module, batch: Batch) -> Tensor:
+            return torch.column_stack(network(batch))
+
+        return self._iterate_snippets(heads, videos, network)
+
+    def _activations(
+        self, videos: Videos, network: nn.Module | None = None, n_used: np.ndarray | None = None
+    ) -> Iterator[Activation]:
+        """Yield what the network says of each video, on n_used[i] of its snippets.
+
+        By default these are the snippets that are used for localization.
+        """
+        self._check_settings()  # parameters may have been set since fit
+        network = self._fitted_network() if network is None else network
+        if n_used is None:
+            n_used = np.clip(videos.lengths, self.min_snippets, self.max_snippets)
+        used = (
+            video if len(video) == n else video[uniform_sample(len(video), n)]
+            for video, n in zip(videos, n_used.tolist(), strict=True)
+        )
+        for values in self._map_heads(used, network):
+            yield self._activation(network, values[:, 0], values[:, 1:])
+
+    def _predict_proba(self, network: nn.Module, videos: Videos) -> np.ndarray:
+        """Probability of each class in each video, by a network that is being trained."""
+        of_videos = self._activations(videos, network, videos.lengths)
+        return np.stack([activation.probability for activation in of_videos])
+
+    def _propose(
+        self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()
+    ) -> np.ndarray:
+        """Proposals of one video, in seconds by the clock of the snippets that were used."""
+        proposals = propose(
+            activation,
+            localization=self.localization,
+            thresholds=check_proposal_thresholds(self.proposal_threshold, self.localization),
+            smoothing=self.proposal_smoothing,
+            class_threshold=self.class_threshold,
+            eta=self.eta,
+            others=others,
+            stream_weight=self.stream_weight,
+        )
+        return make_intervals(
+            clock.to_seconds(proposals["start"]),
+            clock.to_seconds(proposals["end"]),
+            self.classes_[proposals["label"]],
+            proposals["score"],
+        )
+
+    def _suppress(self, proposals: np.ndarray) -> np.ndarray:
+        """Leave out proposals of one video that overlap better ones."""
+        return non_maximum_suppression(proposals, self.nms_threshold)
+
+    def _detect(self, videos: Videos, clocks: list[SnippetClock]) -> Iterator[np.ndarray]:
+        """Yield the detections of each video, best first."""
+        lengths = videos.lengths.tolist()
+        for activation, clock, n in zip(self._activations(videos), clocks, lengths, strict=True):
+            of_used = clock.resampled(n, len(activation.attention))
+            yield self._suppress(self._propose(activation, of_used))
+
+    # --- files ---
+
+    def _plain_params(self) -> dict[str, Any]:
+        """Parameters for JSON, in which no generator and no memory has a place."""
+        params = self.get_params(deep=False)
+        if isinstance(self.random_state, np.random.RandomState):
+            params["random_state"] = None
+        return params | {"memory": None}
+
+    def _describe(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Describe a fitted localizer by a dict that JSON can hold, and arrays."""
+        description = {
+            "params": self._plain_params(),
+            "architecture": self._fitted_architecture(),
+            "classes": self.classes_,
+            "classes_dtype": self.classes_.dtype.str,
+            "n_features": self.n_features_in_,
+            "n_epochs": getattr(self, "n_epochs_", 0),
+        }
+        arrays = {f"weights.{name}": value for name, value in self.weights_.items()}
+        history = getattr(self, "history_", {})
+        return description, arrays | {f"history.{name}": v for name, v in history.items()}
+
+    @classmethod
+    def _from_description(cls, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+        """Rebuild what ``_describe`` has described; whatever is wrong with it is an error."""
+        model = cls(**description["params"])
+        model._check_settings()
+        of_kind: dict[str, dict[str, np.ndarray]] = {"weights": {}, "history": {}}
+        for name, array in arrays.items():
+            kind, _, name = name.partition(".")
+            of_kind[kind][name] = array
+        classes = np.array(description["classes"], dtype=description["classes_dtype"])
+        model._set_weights(
+            classes,
+            of_kind["weights"],
+            description["n_features"],
+            description.get("architecture", {}),
+        )
+        n_epochs, history = description["n_epochs"], of_kind["history"]
+        if type(n_epochs) is not int or n_epochs < 0:
+            raise ValueError(f"n_epochs is {n_epochs!r}.")
+        if any(values.shape != (n_epochs,) for values in history.values()):
+            raise ValueError(f"The history is not of {n_epochs} epochs.")
+        model.history_, model.n_epochs_ = history, n_epochs
+        return model
+
+    def _set_weights(
+        self,
+        classes: np.ndarray,
+        weights: dict[str, np.ndarray],
+        n_features: int,
+        architecture: dict[str, Any] | None = None,
+    ) -> Self:
+        """Become fitted by weights; the architecture is by default that of the parameters."""
+        if classes.dtype.kind not in "Uiubf" or classes.ndim != 1 or not len(classes):
+            raise ValueError(f"{classes.tolist()} are no classes.")
+        shape = {name: getattr(self, name) for name in self._architecture} | (architecture or {})
+        expected = self._blank_network(n_features, len(classes), shape).state_dict()
+        if weights.keys() != expected.keys():
+            odd = sorted(weights.keys() ^ expected.keys())
+            raise ValueError(f"The weights {', '.join(odd)} are missing, or of no use.")
+        for name, value in weights.items():
+            if value.shape != tuple(expected[name].shape):
+                raise ValueError(
+                    f"{name} has the shape {value.shape}, but {n_features} features and "
+                    f"{len(classes)} classes ask for {tuple(expected[name].shape)}."
+                )
+            if not np.isfinite(value).all():
+                raise ValueError("Not all weights are finite.")
+        self.classes_, self.n_features_in_ = classes, n_features
+        self.architecture_, self.weights_ = shape, weights
+        return self

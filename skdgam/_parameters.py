@@ -1,0 +1,194 @@
+"""Parameters that every localizer has: defined, documented and constrained once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, dataclass_transform
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from skdgam.localization import check_proposal_thresholds
+from skdgam.metrics import check_thresholds
+
+__all__ = ["SharedParameters"]
+
+# Parameters that every localizer has, for the docstrings of their classes.
+SHARED_PARAMETERS = """
+    n_snippets : int or None, default={n_snippets}
+        Snippets of each video in an epoch. From a longer video, one is drawn at random from each
+        of so many equal parts; of a shorter one all are used, with a weight that makes up for it.
+        None uses all snippets of every video.
+    max_epochs : int, default={max_epochs}
+        Passes over the videos.
+    batch_size : int, default={batch_size}
+        Videos in each step. The last short batch of an epoch is dropped.
+    learning_rate : float, default={learning_rate}
+        Learning rate of Adam.
+    refresh_every : int, default={refresh_every}
+        Epochs for which a draw of snippets is kept.
+    early_stopping : bool, default={early_stopping}
+        Whether to hold videos out of training, and to keep the weights that classify them best.
+        The criterion is the cross-entropy of their video-level probabilities and labels. It
+        saves epochs; in the project's benchmarks it did not improve localization by more than
+        seeds differ.
+    validation_fraction : float, default={validation_fraction}
+        Share of the videos that early stopping holds out, balanced over classes; about one in
+        two, three, four, …. The only video of a class is not held out.
+    n_iter_no_change : int, default={n_iter_no_change}
+        Epochs without a lower loss on the held-out videos after which early stopping stops.
+    warm_start : bool, default={warm_start}
+        Whether ``fit`` goes on from where the last training stopped, for `max_epochs` more.
+    memory : str or object with the joblib.Memory interface, default={memory}
+        Where to keep trainings. A ``fit`` on the same features and labels, with the same
+        parameters of training, takes its result from there. In a search, candidates that differ
+        only in localization then share one training. It needs an integer `random_state`.
+    localization : {{"tcam", "attention"}}, default={localization!r}
+        How intervals are found: in the attention-weighted class activation
+        (:func:`skdgam.localization.tcam_proposals`), or in the attention
+        (:func:`skdgam.localization.attention_proposals`).
+    proposal_threshold : float or sequence of float, default={proposal_threshold}
+        What exceeds it becomes a proposal; each of several gives proposals of its own.
+        None is 0.05 for "tcam" and 0.5 for "attention".
+    proposal_smoothing : float, default={proposal_smoothing}
+        Standard deviation, in twentieths of a snippet, of a Gaussian over what is thresholded;
+        for "tcam" only.
+    class_threshold : float, default={class_threshold}
+        A video is searched for the classes that are more probable than this in the video as a
+        whole, or for the most probable one.
+    eta : float, default={eta}
+        η: weight of a proposal's surroundings, which its score is reduced by.
+    nms_threshold : float, default={nms_threshold}
+        Of two detections of one class whose tIoU is greater, the better one stays. Matters when
+        there are several proposal thresholds.
+    min_snippets, max_snippets : int, default={min_snippets} and {max_snippets}
+        Longer videos are subsampled uniformly for localization, shorter ones repeat snippets.
+    stream_weight : float, default={stream_weight}
+        ρ: in a :class:`skdgam.MultiStreamLocalizer`, the share of this stream's own activation in
+        the score of its proposals.
+    snippet_seconds : float, default={snippet_seconds}
+        Time h from one snippet to the next: 16 frames at 25 a second.
+    snippet_offset : float, default={snippet_offset}
+        Snippet i stands for [offset + i·h, offset + (i + 1)·h) seconds. 0 for snippets that
+        do not overlap, (window − h) / 2 for windows that do. What "tcam" finds lies about half
+        a snippet early, as released; h / 2 more mends that.
+    tiou_thresholds : float or sequence of float, default={tiou_thresholds}
+        The tIoU thresholds at which ``score`` evaluates mAP.
+    device : str, default={device!r}
+        "cpu", "cuda", "cuda:1", …; "auto" is CUDA where there is one.
+    precision : {{"auto", "float32", "bfloat16"}}, default={precision!r}
+        Precision of products; weights and losses are in float32. "auto" is bfloat16 for training
+        on CUDA devices and CPUs that have units for it, which trains faster and to other bits,
+        and float32 for everything else, so that a model finds the same on every machine.
+    random_state : int, RandomState instance or None, default={random_state}
+        Decides initial weights, draws of snippets, order of videos and noise. None takes one
+        number from NumPy's global generator; no other is touched.
+    verbose : int or "auto", default={verbose!r}
+        "auto" shows a line of progress in a terminal or notebook when training takes more than two
+        seconds. 0 is silent. Greater than 0 prints the losses about ten times in a training.
+        With scikit-learn 1.9, ``set_callbacks(sklearn.callback.ProgressBar())`` shows a bar.
+"""
+# What training does not depend on.
+NOT_OF_TRAINING = {
+    *("localization", "proposal_threshold", "proposal_smoothing", "class_threshold", "eta"),
+    *("nms_threshold", "min_snippets", "max_snippets", "stream_weight"),
+    *("snippet_seconds", "snippet_offset", "tiou_thresholds"),
+    *("warm_start", "memory", "device", "precision", "random_state", "verbose"),
+}
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+class Parameters(BaseEstimator):
+    """An estimator whose parameters are annotated class attributes, as of a dataclass.
+
+    In the docstring of a class, a line ``{shared}`` stands for the parameters that all have.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
+        defaults = {field.name: field.default for field in fields(cls)}
+        cls.__doc__ = (cls.__doc__ or "").replace(
+            "    {shared}\n", SHARED_PARAMETERS.format(**defaults)[1:]
+        )
+
+
+class SharedParameters(Parameters):
+    """The parameters that every localizer has.
+
+    Parameters
+    ----------
+    {shared}
+    """
+
+    n_snippets: int | None = 400
+    max_epochs: int = 300
+    batch_size: int = 16
+    learning_rate: float = 5e-3
+    refresh_every: int = 1
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 50
+    warm_start: bool = False
+    memory: Any = None
+    localization: str = "tcam"
+    proposal_threshold: float | Sequence[float] | None = None
+    proposal_smoothing: float = 0.0
+    class_threshold: float = 0.1
+    eta: float = 0.3
+    nms_threshold: float = 0.5
+    min_snippets: int = 1
+    max_snippets: int | None = None
+    stream_weight: float = 0.5
+    snippet_seconds: float = 0.64
+    snippet_offset: float = 0.0
+    tiou_thresholds: Any = 0.5
+    device: str = "auto"
+    precision: str = "auto"
+    random_state: int | np.random.RandomState | None = None
+    verbose: int | str = "auto"
+
+    _parameter_constraints = {  # noqa: RUF012
+        "n_snippets": [Interval(Integral, 1, None, closed="left"), None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "refresh_every": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "memory": [None, str, HasMethods(["cache"])],
+        "localization": [StrOptions({"tcam", "attention"})],
+        "proposal_threshold": [Interval(Real, 0, 1, closed="left"), "array-like", None],
+        "proposal_smoothing": [Interval(Real, 0, None, closed="left")],
+        "class_threshold": [Interval(Real, 0, 1, closed="both")],
+        "eta": [Interval(Real, 0, None, closed="left")],
+        "nms_threshold": [Interval(Real, 0, 1, closed="both")],
+        "min_snippets": [Interval(Integral, 1, None, closed="left")],
+        "max_snippets": [Interval(Integral, 1, None, closed="left"), None],
+        "stream_weight": [Interval(Real, 0, 1, closed="both")],
+        "snippet_seconds": [Interval(Real, 0, None, closed="neither")],
+        "snippet_offset": [Interval(Real, None, None, closed="neither")],
+        "tiou_thresholds": [Interval(Real, 0, 1, closed="right"), "array-like"],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose", StrOptions({"auto"})],
+    }
+
+    def _check_settings(self) -> None:
+        """Check all parameters, also those that are not needed before predict and score."""
+        self._validate_params()
+        check_proposal_thresholds(self.proposal_threshold, self.localization)
+        if self.max_snippets is not None and self.max_snippets < self.min_snippets:
+            raise ValueError(
+                f"max_snippets={self.max_snippets} is less than min_snippets={self.min_snippets}."
+            )
+        check_thresholds(self.tiou_thresholds)
+
+    def _training_settings(self) -> dict[str, Any]:
+        """Parameters that a training depends on, but for how long it is."""
+        params = self.get_params(deep=False)
+        return {k: v for k, v in params.items() if k not in NOT_OF_TRAINING | {"max_epochs"}}
