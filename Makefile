@@ -23,7 +23,7 @@ test-oldest: .venv/installed
 	cd dist && ../.venv-oldest/bin/python ../tests/smoke.py
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt \
 		"$$(echo dist/*.whl)[plot,report,frame,share,h5]" pytest hypothesis
-	cd tests && ../.venv-oldest/bin/python -m pytest -q -c ../pyproject.toml --rootdir=. .
+	cd tests && ../.venv-oldest/bin/python -m pytest -q -c ../pyproject.toml --rootdir=.. .
 
 # Known weaknesses of what continuous integration installs; asks a service on the network.
 audit: .venv/installed

@@ -1,14 +1,16 @@
-"""Speed and memory: training, localization and evaluation.
+"""Speed and memory: training, searches, localization and evaluation.
 
     python benchmarks/speed.py                      # ours
     python benchmarks/speed.py --released DIR       # beside a clone of the released implementation
     python benchmarks/speed.py --device cuda        # training on another device
 
-Each figure is the best of several, for machines drift; those to compare are taken in turn. The
-released implementation is run unchanged but for staying on the CPU, and only its training.
+Each figure is the best of several, for machines drift; those to compare are taken in turn, in one
+process. The released implementation is run unchanged but for staying on the CPU, and only its
+training. It trains on 400 snippets of every video: of a shorter one it repeats some.
 """
 
 import argparse
+import json
 import logging
 import os
 import platform
@@ -23,26 +25,52 @@ import types
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, __version__, presets
-from skdgam._batches import place
 from skdgam._features import check_features
-from skdgam._inference import resolve_precision
-from skdgam._stages import Objective
-from skdgam._training import Schedule, Training
-from skdgam.datasets import FeatureFolder
+from skdgam.datasets import FeatureFolder, make_untrimmed
 from skdgam.intervals import make_intervals
+from skdgam.methods import METHODS
 from skdgam.metrics import mean_average_precision
-from skdgam.networks import DGAM
+from skdgam.training.batches import place
+from skdgam.training.devices import has_bfloat16
+from skdgam.training.inference import to_arrays
 
-CPU = torch.device("cpu")
-# Videos, snippets of each (fewest and most), features, classes.
-SHAPES = {"THUMOS14": (200, (400, 401), 1024, 20), "HAPT": (290, (140, 200), 90, 9)}
 BATCH, N_SNIPPETS = 32, 400
+SETTINGS = {"batch_size": BATCH, "n_snippets": N_SNIPPETS, "learning_rate": 1e-3}
+SNIPPET_SECONDS = 0.64
+# THUMOS14's annotations, where they lie beside the project.
+ANNOTATIONS = Path(__file__).parents[2] / "shared/data/thumos14_annotations.json"
+# BaSNet's convolutions, 2048 wide, take a hundred times as long as the other networks.
+N_VIDEOS = {"basnet": 16}
+
+
+class Shape(NamedTuple):
+    """What decides how long an epoch takes."""
+
+    lengths: np.ndarray  # snippets of each video
+    n_features: int
+    n_classes: int
+
+
+SHAPES = {
+    "THUMOS14's shape": Shape(np.full(200, 400), 1024, 20),
+    "HAPT's shape": Shape(np.random.default_rng(0).integers(140, 200, 290), 90, 9),
+}
+REAL = "THUMOS14's lengths"
+
+
+def as_thumos14(path):
+    """Shape of THUMOS14's training videos, by their durations in the annotations."""
+    videos = json.loads(Path(path).read_text(encoding="utf-8"))["database"].values()
+    durations = [video["duration"] for video in videos if video["subset"] == "train"]
+    return Shape((np.array(durations) / SNIPPET_SECONDS).astype(int), 1024, 20)
 
 
 def best_of(n, *functions):
@@ -62,34 +90,41 @@ def matrix_product():
     return best_of(12, lambda: a @ b)[0]
 
 
-def made_up(n_videos, lengths, n_features, n_classes):
+def made_up(shape):
+    """Features and labels of no meaning."""
     rng = np.random.default_rng(0)
-    sizes = rng.integers(*lengths, n_videos)
-    X = [rng.standard_normal((n, n_features), dtype=np.float32) for n in sizes]
-    return X, np.eye(n_classes, dtype=bool)[rng.integers(n_classes, size=n_videos)]
+    X = [rng.standard_normal((n, shape.n_features), dtype=np.float32) for n in shape.lengths]
+    return X, np.eye(shape.n_classes, dtype=bool)[rng.integers(shape.n_classes, size=len(X))]
 
 
-def ours(shape, dtype, device=CPU, n_models=1, n_snippets=N_SNIPPETS):
-    """Return a function that trains an epoch of models side by side."""
-    X, y = made_up(*shape)
-    networks = [
-        DGAM(shape[2], shape[3], generator=torch.Generator().manual_seed(0)).to(device)
-        for _ in range(n_models)
-    ]
-    objectives = [Objective(alpha=0.01 * (k + 1), pooling="released") for k in range(n_models)]
-    schedule = Schedule(n_snippets, 1, BATCH, 1e-3, 0, True, 1)
-    training = Training(networks, objectives, schedule, 0, dtype)
-    return partial(training.run_epoch, place(check_features(X), device, dtype), y)
+def precisions(device):
+    """The precisions that a device has units for."""
+    return ["float32", "bfloat16"] if has_bfloat16(torch.device(device)) else ["float32"]
+
+
+def trainer_on(shape, method=DGAMLocalizer, **params):
+    """Return a trainer, and the features and labels that its ``run_epoch`` is called with."""
+    trainer = method(**params)._trainer(shape.n_features, shape.n_classes, seed=0)
+    X, y = made_up(shape)
+    return trainer, place(check_features(X), trainer.device, trainer.dtype), y
+
+
+def epoch(shape, method=DGAMLocalizer, **params):
+    """Return a function that trains an epoch."""
+    trainer, features, y = trainer_on(shape, method, **params)
+    return partial(trainer.run_epoch, features, y)
 
 
 def released(root, shape):
     """Return a function that trains an epoch with the released implementation."""
-    n_videos, _, n_features, n_classes = shape
-    train, create_model, create_cvae = import_released(root, n_features, n_classes)
-    labels = torch.eye(n_classes + 1)
+    train, create_model, create_cvae = import_released(root, shape.n_features, shape.n_classes)
+    labels = torch.eye(shape.n_classes + 1)
     batches = [
-        (torch.randn(BATCH, N_SNIPPETS, n_features), labels[torch.randint(n_classes, (BATCH,))])
-        for _ in range(n_videos // BATCH)
+        (
+            torch.randn(BATCH, N_SNIPPETS, shape.n_features),
+            labels[torch.randint(shape.n_classes, (BATCH,))],
+        )
+        for _ in range(len(shape.lengths) // BATCH)
     ]
     model, cvae = nn.DataParallel(create_model()), create_cvae()
     optimizers = [
@@ -133,62 +168,91 @@ def import_released(root, n_features, n_classes):
 
 
 def report(what, seconds, more=""):
-    print(what.ljust(52), f"{seconds:8.3f} s", more, flush=True)
+    print(what.ljust(54), f"{seconds:8.3f} s", more, flush=True)
 
 
-def training(name, device, root=None):
+def training(name, shape, device, root=None):
     """Print the time of an epoch of one stream."""
-    dtypes = dict.fromkeys([torch.float32, resolve_precision("auto", device)])
     functions = {
-        str(dtype).removeprefix("torch."): ours(SHAPES[name], dtype, device) for dtype in dtypes
+        precision: epoch(shape, precision=precision, device=device, **SETTINGS)
+        for precision in precisions(device)
     }
     if root:
-        functions["released"] = released(root, SHAPES[name])
+        functions["released"] = released(root, shape)
     times = dict(zip(functions, best_of(4, *functions.values()), strict=True))
     for kind, seconds in times.items():
         ratio = f"{times['released'] / seconds:8.1f} ×" if root else ""
-        report(f"an epoch, {name}'s shape, {kind}", seconds, ratio)
+        report(f"an epoch, {name}, {kind}", seconds, ratio)
 
 
-def stacked(device):
-    """Print the time of an epoch of 32 models side by side, beside that of one."""
-    dtype = resolve_precision("auto", device)
-    one, many = (ours(SHAPES["HAPT"], dtype, device, n_models=n) for n in (1, 32))
-    of_one, of_many = best_of(3, one, many)
-    report("an epoch, HAPT's shape, 32 models", of_many, f"{of_many / of_one:8.1f} × one model")
+def methods(device):
+    """Print the time of an epoch of each method, at its defaults, in float32."""
+    shape = SHAPES["THUMOS14's shape"]
+    for name, method in METHODS.items():
+        n_videos = N_VIDEOS.get(name, len(shape.lengths))
+        of_some = shape._replace(lengths=shape.lengths[:n_videos])
+        one = epoch(of_some, method, precision="float32", device=device)
+        seconds = best_of(2, one)[0]
+        trained = n_videos // method().batch_size * method().batch_size
+        more = f"{1e3 * seconds / trained:8.1f} ms a video"
+        report(f"an epoch, {n_videos} videos as THUMOS14, {name}", seconds, more)
+
+
+def search(device):
+    """Print the time of a search over localization alone, with and without `memory`."""
+    X, y = make_untrimmed(n_videos=60, random_state=0)
+    grid = {"proposal_threshold": [0.02, 0.05, 0.1, 0.2]}
+
+    def run(memory):
+        model = DGAMLocalizer(max_epochs=20, device=device, memory=memory, random_state=0)
+        GridSearchCV(model, grid, cv=2).fit(X, y)
+
+    def remembering():
+        with tempfile.TemporaryDirectory() as folder:
+            run(folder)
+
+    without, with_memory = best_of(3, partial(run, None), remembering)
+    report("a search of 4 candidates, 2 folds, trained each time", without)
+    more = f"{without / with_memory:8.1f} × as fast"
+    report("the same with memory=, in an empty folder", with_memory, more)
 
 
 def growth(device):
     """Print how the time of an epoch grows over a factor 16, and that of one very long video."""
     factors = np.array([1, 2, 4, 8, 16])
-    dtype = resolve_precision("auto", device)
     for what, shapes in {
-        "videos": [(64 * k, (100, 101), 256, 10) for k in factors],
-        "snippets": [(64, (100 * k, 100 * k + 1), 256, 10) for k in factors],
+        "videos": [Shape(np.full(64 * k, 100), 256, 10) for k in factors],
+        "snippets": [Shape(np.full(64, 100 * k), 256, 10) for k in factors],
     }.items():
-        functions = [ours(shape, dtype, device, n_snippets=shape[1][0]) for shape in shapes]
+        functions = [
+            epoch(shape, device=device, **SETTINGS | {"n_snippets": None}) for shape in shapes
+        ]
         times = best_of(3, *functions)
         exponent = np.polyfit(np.log(factors), np.log(times), 1)[0]
         report(f"an epoch, 16 times the {what}", times[-1], f"{times[-1] / times[0]:8.1f} × one,")
-        print(" " * 63, f"growing with the power {exponent:.2f}")
-    X, y = made_up(8, (100, 101), 64, 4)
-    model = DGAMLocalizer(max_epochs=1, random_state=0).fit(X, y)
+        print(" " * 65, f"growing with the power {exponent:.2f}")
+    X, y = made_up(Shape(np.full(8, 100), 64, 4))
+    model = DGAMLocalizer(max_epochs=1, device=device, random_state=0).fit(X, y)
     video = np.random.default_rng(0).standard_normal((1_000_000, 64), dtype=np.float32)
     report("predict, a video of 1,000,000 snippets", best_of(2, lambda: model.predict([video]))[0])
 
 
-def localization():
-    """Print the time of finding intervals in 210 videos of two streams."""
+def two_streams(n_videos=210, **params):
+    """Return a localizer of two streams of 1024 features, untrained, and recordings for it."""
     rng = np.random.default_rng(0)
-    X = [rng.standard_normal((n, 2048), dtype=np.float32) for n in rng.integers(50, 900, 210)]
+    X = [rng.standard_normal((n, 2048), dtype=np.float32) for n in rng.integers(50, 900, n_videos)]
     streams = []
     for k, name in enumerate(["RGB", "FLOW"]):
-        localizer = DGAMLocalizer(**getattr(presets, f"THUMOS14_{name}"))
-        network = DGAM(1024, 20, generator=torch.Generator().manual_seed(k))
-        weights = {key: value.numpy() for key, value in network.state_dict().items()}
-        localizer._set_weights(np.array([f"{c:02d}" for c in range(20)]), weights)
+        localizer = DGAMLocalizer(**getattr(presets, f"THUMOS14_{name}") | params)
+        weights = to_arrays(localizer._trainer(1024, 20, seed=k).network)
+        localizer._set_weights(np.array([f"{c:02d}" for c in range(20)]), weights, 1024)
         streams.append((name, localizer, slice(1024 * k, 1024 * (k + 1))))
-    model = MultiStreamLocalizer.from_fitted(streams)
+    return MultiStreamLocalizer.from_fitted(streams), X
+
+
+def localization():
+    """Print the time of finding intervals in 210 videos of two streams."""
+    model, X = two_streams(device="cpu")
     report("predict, 210 videos, two streams", best_of(3, lambda: model.predict(X))[0])
 
 
@@ -216,22 +280,19 @@ def allocated():
 
 def memory():
     """Print the peak memory of a fit beside its features, and with features in files."""
-    X, y = made_up(600, (400, 401), 1024, 20)
+    X, y = made_up(Shape(np.full(600, 400), 1024, 20))
     size = sum(x.nbytes for x in X) / 2**20
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    settings = {"batch_size": BATCH, "n_snippets": N_SNIPPETS, "random_state": 0}
-    DGAMLocalizer(max_epochs=1, **settings).fit(X, y)
+    DGAMLocalizer(max_epochs=1, device="cpu", random_state=0, **SETTINGS).fit(X, y)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(f"memory of fit, {size:.0f} MB of features".ljust(52), f"{peak - before:8.0f} MB more")
+    print(f"memory of fit, {size:.0f} MB of features".ljust(54), f"{peak - before:8.0f} MB more")
 
 
 def mapped():
     """Print time and memory of a fit on 4 GB in files beside those of the same in memory."""
     n_videos = 2600
-    X, y = made_up(40, (400, 401), 1024, 20)
-    model = DGAMLocalizer(
-        max_epochs=2, batch_size=BATCH, n_snippets=N_SNIPPETS, random_state=0, warmup_epochs=0
-    )
+    X, y = made_up(Shape(np.full(40, 400), 1024, 20))
+    model = DGAMLocalizer(max_epochs=2, device="cpu", random_state=0, warmup_epochs=0, **SETTINGS)
     with tempfile.TemporaryDirectory() as folder:
         for i in range(n_videos):
             np.save(Path(folder) / f"{i:04d}", X[i % len(X)])
@@ -255,7 +316,19 @@ def mapped():
         f"two epochs, {size:.0f} MB in files", in_files, f"{in_files / in_memory:8.1f} × in memory,"
     )
     print(
-        " " * 63, f"{max(peaks):.0f} MB more memory, the features' size by {size / max(peaks):.0f}"
+        " " * 65, f"{max(peaks):.0f} MB more memory, the features' size by {size / max(peaks):.0f}"
+    )
+
+
+def heading(device):
+    """What figures have to be read with."""
+    product = matrix_product()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return (
+        f"skdgam {__version__}, torch {torch.__version__} with {torch.get_num_threads()} "
+        f"threads, {name}, {date.today()}; on the CPU a float32 product (12800 × 1024) · "
+        f"(1024 × 256) takes {1e3 * product:.1f} ms "
+        f"({2 * 12800 * 1024 * 256 / product / 1e9:.0f} GFLOP/s)\n"
     )
 
 
@@ -263,30 +336,30 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--released", metavar="DIR", help="a clone of the released implementation")
     parser.add_argument("--device", default="cpu", type=torch.device, help="of training")
-    parser.add_argument("--part", choices=[*SHAPES, *PARTS], help="this alone")
+    parser.add_argument(
+        "--thumos14",
+        metavar="FILE",
+        default=ANNOTATIONS if ANNOTATIONS.exists() else None,
+        help="THUMOS14's annotations in ActivityNet's JSON, for the lengths of its videos",
+    )
+    parser.add_argument("--part", choices=[*SHAPES, REAL, *PARTS], help="this alone")
     arguments = parser.parse_args()
-    if arguments.part in SHAPES:
-        training(arguments.part, arguments.device, arguments.released)
+    device = str(arguments.device)
+    if arguments.part in PARTS:
+        PARTS[arguments.part](*([device] if arguments.part in ON_DEVICE else []))
     elif arguments.part:
-        of_device = (arguments.device,) if arguments.part in ON_DEVICE else ()
-        PARTS[arguments.part](*of_device)
+        shape = SHAPES.get(arguments.part) or as_thumos14(arguments.thumos14)
+        training(arguments.part, shape, device, arguments.released)
     else:
-        product = matrix_product()
-        device = arguments.device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-        print(
-            f"skdgam {__version__}, torch {torch.__version__} with {torch.get_num_threads()} "
-            f"threads, {name}, {date.today()}; on the CPU a float32 product (12800 × 1024) · "
-            f"(1024 × 256) takes {1e3 * product:.1f} ms "
-            f"({2 * 12800 * 1024 * 256 / product / 1e9:.0f} GFLOP/s)\n",
-            flush=True,
-        )
-        parts = [*SHAPES, *PARTS] if device.type == "cpu" else [*SHAPES, *ON_DEVICE]
+        print(heading(arguments.device), flush=True)
+        parts = [*SHAPES, *([REAL] if arguments.thumos14 else []), *ON_DEVICE]
+        if arguments.device.type == "cpu":
+            parts += [part for part in PARTS if part not in ON_DEVICE]
         for part in parts:  # each in a fresh process
             subprocess.run([sys.executable, *sys.argv, "--part", part], check=True)
 
 
-ON_DEVICE = {"stacked": stacked, "growth": growth}
+ON_DEVICE = {"methods": methods, "search": search, "growth": growth}
 PARTS = ON_DEVICE | {
     "localization": localization,
     "evaluation": evaluation,

@@ -16,8 +16,8 @@ from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, non_maximum_suppression
 from skdgam.localization import Activation, check_proposal_thresholds, propose
 from skdgam.sampling import uniform_sample
+from skdgam.training import devices
 from skdgam.training.batches import Batch
-from skdgam.training.devices import has_bfloat16, resolve_device
 from skdgam.training.inference import map_snippets
 from skdgam.training.protocol import Stage
 
@@ -124,7 +124,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         # torch.tensor copies: arrays that were loaded as memory maps are not writable.
         state = {name: torch.tensor(value) for name, value in self.weights_.items()}
         network.load_state_dict(state, assign=True)
-        return network.to(resolve_device(self.device, fallback=True)).requires_grad_(False)
+        return network.to(devices.resolve_device(self.device, fallback=True)).requires_grad_(False)
 
     def _fitted_architecture(self) -> dict[str, Any]:
         """What shaped the network; the parameters may have been set to something else since."""
@@ -149,7 +149,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         network = self._fitted_network() if network is None else network
         # In float32 unless asked otherwise, so that what is found does not depend on the machine.
         device = next(network.parameters()).device
-        rough = self.precision == "bfloat16" and has_bfloat16(device)
+        rough = self.precision == "bfloat16" and devices.has_bfloat16(device)
         dtype = torch.bfloat16 if rough else torch.float32
         return map_snippets(function, network, videos, dtype)
 

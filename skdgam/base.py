@@ -253,6 +253,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         device = resolve_device(self.device)
         settings = self._training_settings() | {
             "method": type(self).__qualname__,
+            "max_epochs": self.max_epochs,
             "random_state": int(self.random_state),
             "precision": str(resolve_precision(self.precision, device)),
             "device": device.type,

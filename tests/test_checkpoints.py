@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
-from skdgam._training import Training
+from skdgam.training.trainer import Trainer
 from skdgam.datasets import make_untrimmed
 
 STOPS = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 3}
@@ -28,7 +28,8 @@ def make_data():
 
 def localizer(max_epochs=12, **changes):
     settings = {"latent_dim": 4, "batch_size": 6, "warmup_epochs": 2, "random_state": 0}
-    return DGAMLocalizer(max_epochs=max_epochs, **(settings | changes))
+    settings |= {"max_epochs": max_epochs, "precision": "float32"}
+    return DGAMLocalizer(**(settings | changes))
 
 
 def assert_same(one, other):
@@ -57,7 +58,7 @@ def test_what_was_cut_off_in_the_first_epoch_goes_on(data, tmp_path, monkeypatch
     def killed(self, *arguments):
         raise SystemError("killed")
 
-    monkeypatch.setattr(Training, "run_epoch", killed)
+    monkeypatch.setattr(Trainer, "run_epoch", killed)
     with pytest.raises(SystemError):
         localizer(3).fit(*data, tmp_path / "checkpoint")
     monkeypatch.undo()
@@ -106,7 +107,7 @@ def fit_to_be_killed(path, begun):
 def test_killed_at_any_moment_it_loses_nothing(data, tmp_path):
     path = tmp_path / "checkpoint"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["skdgam.estimator", "skdgam.datasets"])
+    context.set_forkserver_preload(["skdgam.dgam", "skdgam.datasets"])
     moments, n_kills = random.Random(0), 0
     for _ in range(20):
         begun = context.Event()
@@ -140,7 +141,7 @@ def test_what_a_kill_left_of_a_file_goes(data, tmp_path):
         ({"alpha": 0.3}, "other alpha. Go on with what it began with, or remove the file"),
         ({"learning_rate": 1e-4, "beta": 0.2}, "other beta, learning_rate"),
         ({"random_state": 1}, "other random_state"),
-        ({"latent_dim": 5}, "other sizes of networks"),
+        ({"latent_dim": 5}, "other latent_dim"),
         (STOPS, "other .*early_stopping"),
         ({"max_epochs": 2}, "has 3 epochs, more than max_epochs=2"),
     ],

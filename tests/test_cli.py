@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, formats, io, load
-from skdgam._training import Training
+from skdgam.training.trainer import Trainer
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
 from skdgam.formats import read_intervals, write_intervals
@@ -302,7 +302,7 @@ def test_labels_of_unknown_videos(made, tmp_path, capsys):
         (["--set", "epochs=3"], "--set epochs=…: there is no such parameter; 'max_epochs' is one"),
         (["--set", "max_epochs=0"], "The 'max_epochs' parameter of DGAMLocalizer must be an int"),
         (["--preset", "SENSORS"] * 2, "There are 2 presets for 1 streams; give each one."),
-        (["--preset", "sensors"], "--preset is 'sensors'; there are ACTIVITYNET12_FLOW, "),
+        (["--preset", "sensors"], "--preset is 'sensors'; for this method, there are THUMOS14_RGB, "),
     ],
 )
 def test_parameters_that_are_none(made, tmp_path, capsys, options, match):
@@ -385,14 +385,14 @@ def test_no_command_is_an_error_of_use(capsys):
 
 
 def test_an_interrupted_training_is_kept(made, tmp_path, capsys, monkeypatch):
-    run_epoch = Training.run_epoch
+    run_epoch = Trainer.run_epoch
 
     def interrupted(self, *arguments):
         if self.epoch == 2:
             raise KeyboardInterrupt
         return run_epoch(self, *arguments)
 
-    monkeypatch.setattr(Training, "run_epoch", interrupted)
+    monkeypatch.setattr(Trainer, "run_epoch", interrupted)
     path = tmp_path / "model.skdgam"
     assert run("fit", made / "rgb", made / "labels.csv", "-o", path, *QUICK) == 130
     warning, told = capsys.readouterr().err.splitlines()
@@ -406,7 +406,7 @@ def test_interrupted_streams_go_on_from_a_checkpoint(made, tmp_path, capsys, mon
     def interrupted(self, *arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Training, "run_epoch", interrupted)
+    monkeypatch.setattr(Trainer, "run_epoch", interrupted)
     fit = ["fit", made / "rgb", made / "flow", made / "labels.csv", "-o", tmp_path / "model"]
     assert run(*fit, *QUICK) == 130
     told = capsys.readouterr().err

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from skdgam import DGAMLocalizer, _batches
+from skdgam import DGAMLocalizer
 from skdgam.datasets import make_untrimmed
-from skdgam.model_selection import StackedGridSearchCV
+from skdgam.training import batches
 
 pytestmark = [
     pytest.mark.gpu,
@@ -71,17 +71,8 @@ def test_bfloat16_is_the_default_and_learns_as_well(data, fitted):
 
 
 def test_a_device_without_room_streams_to_the_same_weights(data, fitted, monkeypatch):
-    monkeypatch.setattr(_batches, "SHARE_OF_FREE", 0.0)
+    monkeypatch.setattr(batches, "SHARE_OF_FREE", 0.0)
     with pytest.warns(UserWarning, match="every batch is copied"):
         streamed = localizer().fit(*data)
     for name, weight in fitted.weights_.items():
         np.testing.assert_array_equal(streamed.weights_[name], weight, err_msg=name)
-
-
-def test_candidates_learn_side_by_side(data):
-    grid = {"alpha": [0.01, 0.1], "r": [0.5, 1.0]}
-    search = StackedGridSearchCV(localizer(), grid, cv=2).fit(*data)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    alone = localizer(**search.best_params_).fit(*data)
-    for name, values in alone.history_.items():
-        np.testing.assert_allclose(search.best_estimator_.history_[name], values, rtol=1e-3)

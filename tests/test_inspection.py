@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from skdgam import DGAMLocalizer
-from skdgam._inference import to_arrays
 from skdgam.datasets import make_untrimmed
-from skdgam.inspection import attention_statistics, swap_attention
-from skdgam.networks import DGAM
+from skdgam.dgam import swap_attention
+from skdgam.inspection import attention_statistics
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +27,14 @@ def old_and_new(data):
 @pytest.fixture
 def by_hand():
     """A localizer that attends to snippets with x0 = 1, and whose classifier sees x1 = 1."""
-    network = DGAM(n_features=2, n_classes=2, latent_dim=1, generator=torch.Generator())
-    weights = {name: np.zeros_like(value) for name, value in to_arrays(network).items()}
+    model = DGAMLocalizer(latent_dim=1, snippet_seconds=2.0, snippet_offset=1.0)
+    shapes = model._blank_network(2, 2, {"latent_dim": 1, "temporal_context": 0}).state_dict()
+    weights = {name: np.zeros(tuple(value.shape), "f4") for name, value in shapes.items()}
     weights["attention_head.0.weight"][0, 0] = 1.0
     weights["attention_head.2.weight"][0, 0] = 20.0
     weights["attention_head.2.bias"][:] = -10.0
     weights["classifier.weight"][0, 1] = 20.0
-    model = DGAMLocalizer(snippet_seconds=2.0, snippet_offset=1.0)
-    return model._set_weights(np.array(["jump", "run"]), weights)
+    return model._set_weights(np.array(["jump", "run"]), weights, n_features=2)
 
 
 # Middles are at 2, 4, … seconds; the second video has no action.

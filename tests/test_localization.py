@@ -8,8 +8,11 @@ from scipy.special import expit
 
 from skdgam.localization import (
     Activation,
-    Search,
     attention_proposals,
+    check_proposal_thresholds,
+    interpolate,
+    join_proposals,
+    joint_contrast,
     propose,
     select_classes,
     tcam_proposals,
@@ -79,43 +82,139 @@ def test_classes_above_the_threshold_are_searched_or_the_most_probable_one():
     assert select_classes(np.array([0.02, 0.1, 0.05]), 0.1).tolist() == [1]
 
 
-def test_settings_of_a_search():
-    assert Search().thresholds().tolist() == [0.05]
-    assert Search(localization="attention").thresholds().tolist() == [0.5]
-    assert Search(proposal_threshold=0.3).thresholds().tolist() == [0.3]
-    assert Search(proposal_threshold=[0.0, 0.3]).thresholds().tolist() == [0.0, 0.3]
-    search = Search(min_snippets=5, max_snippets=20)
-    assert search.n_used(np.array([1, 5, 9, 30])).tolist() == [5, 5, 9, 20]
-    assert Search().n_used(np.array([1, 9999])).tolist() == [1, 9999]
-    assert Search(min_snippets=5, max_snippets=5).n_used(np.array([1, 9])).tolist() == [5, 5]
+@pytest.mark.parametrize(
+    ("threshold", "localization", "expected"),
+    [
+        (None, "tcam", [0.05]),
+        (None, "attention", [0.5]),
+        (0.3, "tcam", [0.3]),
+        (0, "attention", [0.0]),
+        ([0.0, 0.3], "tcam", [0.0, 0.3]),
+    ],
+)
+def test_thresholds_that_are_asked_for_or_those_of_the_way(threshold, localization, expected):
+    assert check_proposal_thresholds(threshold, localization).tolist() == expected
 
 
-@pytest.mark.parametrize("threshold", [-0.1, 1.0, [], [0.5, 1.0], [[0.5]]])
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, [], [0.5, 1.0], [[0.5]], np.nan])
 def test_thresholds_that_are_refused(threshold):
     with pytest.raises(ValueError, match=r"^proposal_threshold is .*; it must be a number"):
-        Search(proposal_threshold=threshold)
+        check_proposal_thresholds(threshold, "tcam")
 
 
-def test_fewer_snippets_at_most_than_at_least_are_refused():
-    with pytest.raises(ValueError, match="^max_snippets=4 is less than min_snippets=5.$"):
-        Search(min_snippets=5, max_snippets=4)
-
-
-def test_a_search_is_what_its_settings_say():
+@pytest.fixture
+def improbable():
+    """An activation of three classes, the second of which is improbable."""
     activation = make([0.1, 0.9, 0.4], [[-1.0, 2.0, 1.0], [3.0, 1.0, 2.0], [0.5, 1.0, 3.0]])
-    activation = activation._replace(probability=np.array([0.2, 0.1, 0.5]))
-    other = make([0.5, 0.5, 0.2], [[1.0, 2.0, 1.0], [0.0, 1.0, 2.0], [1.5, 1.0, 3.0]])
-    settings = {"proposal_threshold": [0.2, 0.3], "class_threshold": 0.15, "eta": 0.4}
-    classes, thresholds = np.array([0, 2]), np.array([0.2, 0.3])
-    by_attention = Search(localization="attention", **settings)
-    np.testing.assert_array_equal(
-        propose(activation, by_attention), attention_proposals(activation, classes, thresholds, 0.4)
-    )
-    by_tcam = Search(proposal_smoothing=5.0, stream_weight=0.3, **settings)
-    found = propose(activation, by_tcam, [other])
-    expected = tcam_proposals(activation, classes, thresholds, 0.4, 5.0, [other], 0.3)
+    return activation._replace(probability=np.array([0.2, 0.1, 0.5]))
+
+
+PARAMETERS = {"thresholds": np.array([0.2, 0.3]), "class_threshold": 0.15, "eta": 0.4}
+
+
+def test_proposals_by_attention_are_those_of_the_probable_classes(improbable):
+    found = propose(improbable, localization="attention", smoothing=0.0, **PARAMETERS)
+    expected = attention_proposals(improbable, np.array([0, 2]), np.array([0.2, 0.3]), 0.4)
     np.testing.assert_array_equal(found, expected)
     assert len(found) > 1
+
+
+def test_proposals_by_tcam_are_those_of_the_probable_classes(improbable):
+    other = make([0.5, 0.5, 0.2], [[1.0, 2.0, 1.0], [0.0, 1.0, 2.0], [1.5, 1.0, 3.0]])
+    found = propose(
+        *(improbable,),
+        localization="tcam",
+        smoothing=5.0,
+        others=[other],
+        stream_weight=0.3,
+        **PARAMETERS,
+    )
+    expected = tcam_proposals(
+        *(improbable, np.array([0, 2]), np.array([0.2, 0.3])), 0.4, 5.0, [other], 0.3
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert len(found) > 1
+
+
+# --- parts that methods share ---
+
+
+def test_points_between_snippets_lie_on_a_line():
+    values = np.array([[0.0], [4.0], [2.0]])
+    assert interpolate(values, 4)[:, 0].tolist() == [0, 1, 2, 3, 4, 3.5, 3, 2.5, 2, 1.5, 1, 0.5]
+
+
+def test_columns_are_interpolated_by_themselves():
+    values = np.array([[0.0, 1.0], [4.0, 1.0]])
+    assert interpolate(values, 2).tolist() == [[0, 1], [2, 1], [4, 1], [6, 1]]
+
+
+def test_one_snippet_alone_stays_as_it_is():
+    assert interpolate(np.array([[3.0]]), 3).tolist() == [[3], [3], [3]]
+
+
+def test_a_snippet_has_twenty_points():
+    assert interpolate(np.zeros((3, 1))).shape == (60, 1)
+
+
+def contrast_of(score, first, stop, eta=1.0):
+    (value,) = joint_contrast(np.array(score), np.array([first]), np.array([stop]), eta)
+    return value
+
+
+def test_joint_contrast_by_hand():
+    # Inside are 4 points; a quarter is one point: 9 before, and 3 behind.
+    score = [7.0, 9.0, 1.0, 2.0, 3.0, 4.0, 3.0, 7.0]
+    assert contrast_of(score, 2, 6) == pytest.approx(2.5 - (9 + 3) / 2)
+
+
+def test_eta_is_the_weight_of_what_is_beside():
+    score = [7.0, 9.0, 1.0, 2.0, 3.0, 4.0, 3.0, 7.0]
+    assert contrast_of(score, 2, 6, eta=0.25) == pytest.approx(2.5 - 0.25 * 6)
+
+
+def test_a_quarter_is_rounded_up_before_and_down_behind():
+    # Inside are 5 points: two before, one behind, and one mean over these three.
+    score = [100.0, 4.0, 5.0, 1.0, 1.0, 1.0, 1.0, 1.0, 6.0, 100.0]
+    assert contrast_of(score, 3, 8) == pytest.approx(1.0 - (4 + 5 + 6) / 3)
+
+
+def test_a_side_that_the_video_cuts_off_has_fewer_points():
+    # Of two points before, one is there; behind there is none.
+    score = [4.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert contrast_of(score, 1, 6) == pytest.approx(1.0 - 4.0)
+
+
+def test_without_any_points_beside_nothing_is_taken_off():
+    assert contrast_of([2.0, 2.0, 2.0, 2.0], 0, 4) == pytest.approx(2.0)
+
+
+def test_contrasts_of_several_runs():
+    score, first, stop = np.array([1.0, 5.0, 1.0, 9.0, 1.0]), np.array([1, 3]), np.array([2, 4])
+    # A quarter of one point is one point before, and none behind.
+    assert joint_contrast(score, first, stop, 0.5).tolist() == pytest.approx([4.5, 8.5])
+
+
+def test_joined_proposals_say_which_column_they_are_of():
+    found = [
+        (np.array([1, 5]), np.array([2, 7]), 3, np.array([0.1, 0.2])),
+        (np.array([4]), np.array([9]), 0, np.array([0.3])),
+    ]
+    first, stop, column, score = join_proposals(found)
+    assert first.tolist() == [1, 5, 4]
+    assert stop.tolist() == [2, 7, 9]
+    assert column.tolist() == [3, 3, 0]
+    assert score.tolist() == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize("found", [[], [(np.zeros(0, dtype=int),) * 2 + (1, np.zeros(0))]])
+def test_no_proposals_are_joined_to_none(found):
+    first, stop, column, score = join_proposals(found)
+    assert len(first) == len(stop) == len(column) == len(score) == 0
+    assert np.arange(4)[column].dtype == int  # as an index
+
+
+# --- both ways, by hand ---
 
 
 def make(attention, tcam, bias=None):

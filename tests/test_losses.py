@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from skdgam import _stages, losses
-from skdgam._batches import SMOOTHING_RADIUS
+from skdgam import losses
+from skdgam.dgam.objective import SMOOTHING_RADIUS, smoothing_kernel
 from skdgam.sampling import mirrored_window
 
 
@@ -39,7 +39,9 @@ def test_pooled_features_are_those_of_the_released_implementation(released):
 
 
 def test_weights_count_as_repetitions():
-    values, attention = torch.randn(3, 2), torch.rand(3)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(3, 2, generator=generator)
+    attention = torch.rand(3, generator=generator)
     twice = losses.pool(values, attention, torch.tensor([[2.0, 1.0, 1.0]]))
     rows = torch.tensor([0, 0, 1, 2])
     repeated = losses.pool(values[rows], attention[rows], torch.ones(1, 4))
@@ -50,7 +52,7 @@ def test_weights_count_as_repetitions():
 def test_smoothing_is_that_of_scipy(n):
     values = np.random.default_rng(n).random((n, 3), dtype=np.float32)
     neighbours = torch.tensor(mirrored_window(n, SMOOTHING_RADIUS).tolist())
-    kernel = _stages._smoothing_kernel(torch.device("cpu"))
+    kernel = smoothing_kernel(torch.device("cpu"))
     ours = losses.smooth(torch.from_numpy(values), neighbours, kernel)
     theirs = gaussian_filter1d(values, sigma=1, axis=0)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
@@ -79,19 +81,48 @@ def test_guidance_of_an_unlabelled_video_calls_for_no_attention():
     assert foreground == 0
 
 
-def test_models_may_lead():
-    generator = torch.Generator().manual_seed(0)
-    values, attention = torch.rand(2, 6, 3, generator=generator), torch.rand(2, 6)
-    membership = torch.eye(2).repeat_interleave(3, dim=1)
-    neighbours, kernel = torch.arange(6)[:, None].expand(-1, 2), torch.tensor([0.5, 0.5])
-    target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
-    together = (
-        losses.pool(values, attention, membership),
-        losses.smooth(values, neighbours, kernel),
-        losses.classification_loss(losses.pool(values, attention, membership), target),
-    )
-    for k in range(2):
-        pooled = losses.pool(values[k], attention[k], membership)
-        torch.testing.assert_close(together[0][k], pooled)
-        torch.testing.assert_close(together[1][k], losses.smooth(values[k], neighbours, kernel))
-        torch.testing.assert_close(together[2][k], losses.classification_loss(pooled, target))
+def test_guides_pull_at_attention_from_where_it_is():
+    attention = torch.tensor([0.5, 0.2, 0.8], requires_grad=True)
+    loss = losses.guide_loss(attention, torch.full((3,), 0.3), torch.full((3,), 0.7))
+    torch.testing.assert_close(loss, torch.tensor([0.4, 0.6, 0.6]))
+    loss.sum().backward()
+    assert attention.grad.tolist() == [0, -2, 2]
+
+
+def test_no_gradient_flows_through_the_filter():
+    values = torch.rand(3, 2, requires_grad=True)
+    neighbours = torch.tensor(mirrored_window(3, 1).tolist())
+    assert not losses.smooth(values, neighbours, torch.full((3,), 1 / 3)).requires_grad
+
+
+def test_of_each_class_the_highest_logits_of_a_video_are_averaged():
+    video = torch.tensor([[1.0, 8.0], [4.0, 0.0], [2.0, 1.0], [3.0, 6.0]])
+    assert losses.top_k_mean([video], share=2).tolist() == [[3.5, 7.0]]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(7, 6.0), (8, 7.0), (15, 14.0), (16, 14.5)])
+def test_one_logit_in_so_many_counts_and_at_least_one(n, expected):
+    pooled = losses.top_k_mean([torch.arange(float(n))[:, None]], share=8)
+    assert pooled.item() == expected
+
+
+def test_videos_are_pooled_by_themselves():
+    videos = [torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[9.0]])]
+    assert losses.top_k_mean(videos, share=2).tolist() == [[3.5], [9.0]]
+
+
+def test_the_gradient_of_pooling_reaches_what_was_pooled():
+    video = torch.tensor([[1.0], [4.0], [2.0], [3.0]], requires_grad=True)
+    losses.top_k_mean([video], share=2).sum().backward()
+    assert video.grad[:, 0].tolist() == [0, 0.5, 0, 0.5]
+
+
+def test_background_is_the_last_column_and_the_same_in_each_video():
+    labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    assert losses.with_background(labels, 1.0).tolist() == [[1, 0, 1], [0, 0, 1]]
+
+
+def test_background_of_each_video():
+    labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    found = losses.with_background(labels, 1 - labels.amax(dim=1))
+    assert found.tolist() == [[1, 0, 0], [0, 0, 1]]

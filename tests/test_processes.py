@@ -14,15 +14,15 @@ import pytest
 import torch
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
-from skdgam.baselines import MILLocalizer
+from skdgam.methods import MILLocalizer
 from skdgam.datasets import make_untrimmed
 
 Y = [["jump"], ["run"], ["jump", "run"], [], ["run"], ["jump"]]
 
 
 def make(seed=0, **changes):
-    settings = {"max_epochs": 3, "latent_dim": 2, "batch_size": 3, "random_state": seed}
-    return DGAMLocalizer(**(settings | changes))
+    settings = {"max_epochs": 3, "latent_dim": 2, "batch_size": 3, "precision": "float32"}
+    return DGAMLocalizer(**(settings | changes), random_state=seed)
 
 
 def make_X():

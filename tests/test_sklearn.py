@@ -25,8 +25,8 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
-from skdgam.baselines import MILLocalizer
 from skdgam.datasets import make_untrimmed
+from skdgam.methods import METHODS
 
 QUICK = {"max_epochs": 3, "latent_dim": 4, "random_state": 0}
 
@@ -61,6 +61,10 @@ class RowsMixin:
     def fit(self, X, y):
         return super().fit(validate_data(self, X)[:, None], y)
 
+    def partial_fit(self, X, y, classes=None):
+        X = validate_data(self, X, reset=not hasattr(self, "n_features_in_"))
+        return super().partial_fit(X[:, None], y, classes)
+
     def predict(self, X, durations=None):
         return super().predict(self._videos(X), durations)
 
@@ -75,22 +79,20 @@ class RowsMixin:
         return validate_data(self, X, reset=False)[:, None]
 
 
-class PartialRowsMixin(RowsMixin):
-    def partial_fit(self, X, y, classes=None):
-        X = validate_data(self, X, reset=not hasattr(self, "n_features_in_"))
-        return super().partial_fit(X[:, None], y, classes)
+def of_rows(cls):
+    """Make a class that takes rows; it is an attribute of this module, for pickles."""
+    name = f"RowsOf{cls.__name__}"
+    globals()[name] = type(name, (RowsMixin, cls), {"__module__": __name__})
+    return globals()[name]
 
 
-class Rows(PartialRowsMixin, DGAMLocalizer):
-    pass
-
-
-class RowsOfStreams(PartialRowsMixin, MultiStreamLocalizer):
-    pass
-
-
-class RowsOfBaseline(RowsMixin, MILLocalizer):
-    pass
+SMALL = {"latent_dim": 4, "hidden": 8, "attention_width": 4, "min_snippets": 1, "random_state": 0}
+MODELS = []
+for method in METHODS.values():
+    known = method().get_params()
+    small = {name: value for name, value in SMALL.items() if name in known}
+    MODELS.append(of_rows(method)(max_epochs=3, **small))
+MODELS.append(of_rows(MultiStreamLocalizer)(two_streams(slice(None), slice(None)).streams))
 
 
 # Each subtracts predictions, which are interval arrays; tested on videos below.
@@ -103,15 +105,7 @@ EXPECTED_FAILURES = {
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks provoke warnings
-@pytest.mark.parametrize(
-    "model",
-    [
-        Rows(**QUICK),
-        RowsOfStreams(two_streams(slice(None), slice(None)).streams),
-        RowsOfBaseline(max_epochs=3, random_state=0),
-    ],
-    ids=lambda model: type(model).__name__,
-)
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 def test_common_checks(model):
     results = check_estimator(model, on_fail=None, on_skip=None)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}

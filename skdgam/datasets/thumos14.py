@@ -126,7 +126,7 @@ def load_thumos14(
     if (root / f"{subset}_data").is_dir():
         found = _load_single_streams(root, subset, streams)
     elif (root / "features" / subset).is_dir() and (root / "gt.json").is_file():
-        found = _load_basnet_layout(root, subset, streams)
+        found = _load_joint_streams(root, subset, streams)
     else:
         raise FileNotFoundError(
             f"{root} has neither layout of THUMOS14: " + LAYOUTS.format(subset=subset)
@@ -172,7 +172,7 @@ def _load_single_streams(root: Path, subset: str, streams: Sequence[str]) -> dic
     return {"features": features, "names": names, **annotated}
 
 
-def _load_basnet_layout(root: Path, subset: str, streams: Sequence[str]) -> dict[str, Any]:
+def _load_joint_streams(root: Path, subset: str, streams: Sequence[str]) -> dict[str, Any]:
     database = _database(root / "gt.json")
     folders = [root / "features" / subset / stream for stream in streams]
     split = root / f"split_{subset}.txt"

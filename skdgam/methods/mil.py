@@ -68,6 +68,7 @@ class MILLocalizer(BaseLocalizer):
     """
 
     _architecture = ("pooling", "hidden", "temporal_context")
+    _remedies = {0: "lower sparsity, or train longer", 1: "raise sparsity"}  # noqa: RUF012
 
     pooling: str = "topk"
     topk: int = 8

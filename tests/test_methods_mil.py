@@ -5,10 +5,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from skdgam.baselines import MILLocalizer
+from skdgam.methods import MILLocalizer
 from skdgam.datasets import make_untrimmed
 
 BOTH = pytest.mark.parametrize("pooling", ["topk", "attention"])
@@ -26,22 +27,30 @@ def quick(pooling, **changes):
     return MILLocalizer(pooling=pooling, **(settings | changes))
 
 
+def activation(model, attention, logits):
+    return model._activation(None, np.array(attention), np.array(logits, dtype=np.float32))
+
+
 def test_the_surest_snippets_are_pooled():
-    logits = torch.tensor([[1.0, 9.0], [4.0, 0.0], [2.0, 1.0], [3.0, 5.0], [0.0, 7.0]])
-    assert MILLocalizer(topk=2)._pool(None, logits).tolist() == [3.5, 8.0]
-    assert MILLocalizer(topk=8)._pool(None, logits).tolist() == [4.0, 9.0]
+    logits = [[1.0, 9.0], [4.0, 0.0], [2.0, 1.0], [3.0, 5.0], [0.0, 7.0]]
+    pooled = activation(MILLocalizer(topk=2), np.ones(5), logits).probability
+    np.testing.assert_allclose(pooled, expit([3.5, 8.0]))
+    pooled = activation(MILLocalizer(topk=8), np.ones(5), logits).probability
+    np.testing.assert_allclose(pooled, expit([4.0, 9.0]))
 
 
 def test_logits_are_pooled_by_attention():
-    model, attention = MILLocalizer(pooling="attention"), torch.tensor([0.5, 0.0, 0.25])
-    logits = torch.tensor([[1.0, 0.0], [9.0, 9.0], [4.0, 3.0]])
-    assert model._pool(attention, logits).tolist() == [2.0, 1.0]
+    logits = [[1.0, 0.0], [9.0, 9.0], [4.0, 3.0]]
+    model = MILLocalizer(pooling="attention")
+    pooled = activation(model, [0.5, 0.0, 0.25], logits).probability
+    np.testing.assert_allclose(pooled, expit([2.0, 1.0]))
 
 
+@pytest.mark.filterwarnings("ignore:Attention is near 0")  # as it should be
 def test_attention_costs(data):
     def mean_attention(sparsity):
         model = quick("attention", max_epochs=10, sparsity=sparsity).fit(*data)
-        return np.mean([each.attention.mean() for each in model._activations(data[0])])
+        return np.mean([attention.mean() for attention in model.attention(data[0])])
 
     assert mean_attention(10.0) < mean_attention(0.0) / 2
 

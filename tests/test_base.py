@@ -1,0 +1,322 @@
+"""What every method of the registry has from the engine, without a line of its own for it."""
+
+import lzma
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+import skdgam
+from skdgam import MultiStreamLocalizer
+from skdgam.base import BaseLocalizer
+from skdgam.cli import main
+from skdgam.datasets import make_untrimmed
+from skdgam.methods import METHODS
+from skdgam.training.loop import train
+from skdgam.training.trainer import Trainer
+
+DATA = Path(__file__).parent / "data"
+# Small networks, for the methods that have these parameters.
+SMALL = {"latent_dim": 4, "hidden": 8, "attention_width": 4, "min_snippets": 1}
+each_method = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(n_videos=24, n_classes=2, n_features=(4, 3), random_state=0)
+
+
+def make(method, **changes):
+    settings = {"max_epochs": 4, "batch_size": 6, "random_state": 0, "precision": "float32"}
+    known = METHODS[method]().get_params()
+    small = {name: value for name, value in SMALL.items() if name in known}
+    return METHODS[method](**(settings | small | changes))
+
+
+def assert_same(one, other):
+    assert one.weights_.keys() == other.weights_.keys()
+    for name, weight in one.weights_.items():
+        np.testing.assert_array_equal(weight, other.weights_[name], err_msg=name)
+    for name, values in one.history_.items():
+        np.testing.assert_array_equal(values, other.history_[name], err_msg=name)
+
+
+@each_method
+def test_training_learns_to_classify(method, data):
+    model = make(method, max_epochs=30, learning_rate=0.01, dropout=0.0).fit(*data)
+    name = next(iter(set(model.history_) & {"foreground", "classification", "base"}))
+    assert model.history_[name][-5:].mean() < 0.9 * model.history_[name][:5].mean()
+
+
+@each_method
+def test_weak_labels_and_intervals_give_the_same_bits(method, data):
+    X, y = data
+    labels = [set(intervals["label"].tolist()) for intervals in y]
+    assert_same(make(method).fit(X, y), make(method).fit(X, labels))
+
+
+@each_method
+def test_layout_of_arrays_changes_no_bit(method, data):
+    X, y = data
+    model = make(method).fit(X, y)
+    other = [np.asfortranarray(x.astype(np.float64)) for x in X]
+    strided = [np.repeat(x, 2, axis=1)[:, ::2] for x in X]
+    for same in (other, strided):
+        assert_same(make(method).fit(same, y), model)
+        for ours, theirs in zip(model.predict(same), model.predict(X), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@each_method
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_killed_training_goes_on_bit_for_bit(method, data, tmp_path, early_stopping, monkeypatch):
+    settings = {"early_stopping": early_stopping, "max_epochs": 6}
+    whole = make(method, **settings).fit(*data)
+    run_epoch = Trainer.run_epoch
+
+    def killed(self, *arguments):
+        if self.epoch == 4:
+            raise SystemError("killed")
+        return run_epoch(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemError):
+        patch.setattr(Trainer, "run_epoch", killed)
+        make(method, **settings).fit(*data, tmp_path / "file", checkpoint_every=3)
+    assert_same(make(method, **settings).fit(*data, tmp_path / "file"), whole)
+
+
+@each_method
+def test_warm_start_and_partial_fit_are_one_long_training(method, data):
+    whole = make(method).fit(*data)
+    parts = make(method, max_epochs=2, warm_start=True).fit(*data).fit(*data)
+    calls = make(method)
+    for _ in range(4):
+        calls = pickle.loads(pickle.dumps(calls.partial_fit(*data)))
+    assert_same(parts, whole)
+    assert_same(calls, whole)
+
+
+@each_method
+def test_early_stopping_watches_held_out_videos(method, data):
+    model = make(method, early_stopping=True, n_iter_no_change=2, max_epochs=60).fit(*data)
+    assert np.isfinite(model.history_["validation"]).all()
+    assert model.n_epochs_ <= 60
+
+
+@each_method
+def test_callbacks_are_told_of_every_epoch(method, data):
+    pytest.importorskip("sklearn.callback")
+    ended = []
+
+    class Recorder:
+        max_propagation_depth = 0
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context, **task):
+            pass
+
+        def on_fit_task_end(self, estimator, context, **task):
+            ended.append(context.task_name)
+
+    make(method).set_callbacks(Recorder()).fit(*data)
+    assert ended.count("epoch") == 4
+
+
+@each_method
+def test_a_file_gives_the_same_detections(method, data, tmp_path):
+    model = make(method).fit(*data)
+    model.save(tmp_path / "model")
+    loaded = skdgam.load(tmp_path / "model")
+    assert loaded.get_params() | {"proposal_threshold": 0} == model.get_params() | {
+        "proposal_threshold": 0
+    }
+    for ours, theirs in zip(loaded.predict(data[0]), model.predict(data[0]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@each_method
+def test_parameters_that_shape_the_network_may_change_after_fit(method, data, tmp_path):
+    model = make(method).fit(*data)
+    before = model.predict_proba(data[0])
+    for name in model._architecture:
+        if name in SMALL:
+            model.set_params(**{name: 99})
+    np.testing.assert_array_equal(model.predict_proba(data[0]), before)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(skdgam.load(tmp_path / "model").predict_proba(data[0]), before)
+
+
+@each_method
+def test_streams_are_fused(method, data, tmp_path):
+    streams = [("a", make(method), slice(0, 4)), ("b", make(method), slice(4, 7))]
+    model = MultiStreamLocalizer(streams).fit(*data)
+    assert 0 <= model.score(*data) <= 1
+    model.save(tmp_path / "model")
+    loaded = skdgam.load(tmp_path / "model")
+    assert type(loaded.localizers_["b"]) is METHODS[method]
+    for ours, theirs in zip(loaded.predict(data[0]), model.predict(data[0]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_streams_of_different_methods_are_fused(data):
+    names = [*METHODS]
+    streams = [("a", make(names[0]), slice(0, 4)), ("b", make(names[1]), slice(4, 7))]
+    assert 0 <= MultiStreamLocalizer(streams).fit(*data).score(*data) <= 1
+
+
+@each_method
+def test_training_in_bfloat16_goes_the_same_way(method, data, monkeypatch):
+    monkeypatch.setattr("skdgam.training.devices.has_bfloat16", lambda device: True)
+    rough, exact = (make(method, precision=p).fit(*data) for p in ("bfloat16", "float32"))
+    for name, values in exact.history_.items():
+        assert rough.history_[name] == pytest.approx(values, rel=0.1), name
+
+
+@each_method
+def test_from_a_shell_to_a_report(method, data, tmp_path, capsys):
+    pytest.importorskip("plotly")
+    X, y = data
+    np.savez(tmp_path / "X.npz", **{f"v{i:02d}": x for i, x in enumerate(X)})
+    rows = [f"v{i:02d},{label}" for i, v in enumerate(y) for label in set(v["label"])]
+    (tmp_path / "y.csv").write_text("\n".join(["video,label", *rows]))
+    small = {k: v for k, v in make(method).get_params().items() if k in (*SMALL, "max_epochs")}
+    options = [f"--set={name}={value}" for name, value in small.items()]
+    model, found, page = (str(tmp_path / n) for n in ("m.skdgam", "found.json", "page.html"))
+    features = str(tmp_path / "X.npz")
+    for line in (
+        ["fit", features, str(tmp_path / "y.csv"), "-o", model, "--method", method, *options],
+        ["predict", model, features, "-o", found],
+        ["report", found, "-o", page, "--model", model, "--features", features],
+        ["info", model],
+    ):
+        assert main(line) == 0, capsys.readouterr().err
+    assert f"{METHODS[method].__name__} of 7 features" in capsys.readouterr().out
+    assert Path(page).stat().st_size > 10_000
+
+
+def test_an_unknown_method_is_refused(tmp_path, capsys):
+    np.savez(tmp_path / "X.npz", a=np.ones((3, 2)))
+    (tmp_path / "y.csv").write_text("video,label\na,jump")
+    arguments = [str(tmp_path / name) for name in ("X.npz", "y.csv")]
+    assert main(["fit", *arguments, "-o", str(tmp_path / "m"), "--method", "best"]) == 1
+    assert "--method is 'best'; there are dgam, mil, basnet." in capsys.readouterr().err
+
+
+# --- shared parameters ---
+
+
+@each_method
+def test_shared_parameters_are_documented_with_their_defaults(method):
+    cls = METHODS[method]
+    assert "{shared}" not in cls.__doc__
+    for name, value in cls().get_params().items():
+        assert f"{name} : " in cls.__doc__ or f"{name}, " in cls.__doc__ or f", {name} : " in cls.__doc__
+        assert name in cls._parameter_constraints, name
+        cls(**{name: value})._validate_params()
+
+
+def test_parameters_are_those_of_scikit_learn():
+    class Mine(BaseLocalizer):
+        """A method of one's own.
+
+        Parameters
+        ----------
+        width : int, default=3
+        {shared}
+        """
+
+        width: int = 3
+        max_epochs: int = 7
+
+    assert list(Mine().get_params()) == sorted([*BaseLocalizer().get_params(), "width"])
+    assert repr(clone(Mine(width=4))) == "Mine(width=4)"
+    assert "max_epochs : int, default=7" in Mine.__doc__
+    with pytest.raises(TypeError, match="positional argument"):
+        Mine(3)
+
+
+# --- memory ---
+
+
+def count_trainings(monkeypatch):
+    trained = []
+
+    def counted(*arguments):
+        trained.append(1)
+        return train(*arguments)
+
+    monkeypatch.setattr("skdgam.base.train", counted)
+    return trained
+
+
+def test_candidates_that_differ_in_localization_share_one_training(data, tmp_path, monkeypatch):
+    grid = {"eta": [0.1, 0.3], "proposal_threshold": [0.05, 0.1], "alpha": [0.03, 0.1]}
+    alone = GridSearchCV(make("dgam"), grid, cv=2).fit(*data)
+    trained = count_trainings(monkeypatch)
+    shared = GridSearchCV(make("dgam", memory=str(tmp_path)), grid, cv=2, refit=False).fit(*data)
+    assert len(trained) == 2 * 2
+    for k in range(2):
+        name = f"split{k}_test_score"
+        np.testing.assert_array_equal(shared.cv_results_[name], alone.cv_results_[name])
+
+
+def test_what_is_recalled_is_what_was_trained_and_goes_on(data, tmp_path, monkeypatch):
+    model = make("mil", memory=str(tmp_path)).fit(*data)
+    trained = count_trainings(monkeypatch)
+    again = make("mil", memory=str(tmp_path), eta=0.1).fit(*data)
+    assert not trained
+    assert_same(again, model)
+    assert_same(again.partial_fit(*data), make("mil", max_epochs=5).fit(*data))
+
+
+@pytest.mark.parametrize("change", ["features", "labels", "parameters", "seed", "epochs"])
+def test_another_training_is_not_recalled(data, tmp_path, monkeypatch, change):
+    X, y = data
+    make("mil", memory=str(tmp_path)).fit(X, y)
+    trained = count_trainings(monkeypatch)
+    settings = {"parameters": {"topk": 4}, "seed": {"random_state": 1}, "epochs": {"max_epochs": 2}}
+    model = make("mil", memory=str(tmp_path), **settings.get(change, {}))
+    X = [*X[:-1], X[-1] + np.float32(1e-3)] if change == "features" else X
+    y = [*y[:-1], []] if change == "labels" else y
+    model.fit(X, y)
+    assert trained
+
+
+def test_memory_needs_a_seed(data, tmp_path):
+    with pytest.raises(ValueError, match="needs an integer random_state, but it is None"):
+        make("mil", memory=str(tmp_path), random_state=None).fit(*data)
+
+
+# --- of earlier versions ---
+
+
+@pytest.fixture(scope="module")
+def version_1():
+    return np.load(DATA / "version_1.npz")
+
+
+@pytest.mark.parametrize("name", ["one", "two", "mil"])
+def test_pickles_of_version_1_still_open_and_train_on(name, version_1):
+    with lzma.open(DATA / "state_1.pkl.xz") as file:
+        model = pickle.load(file)[name]
+    X = list(version_1["X"])
+    np.testing.assert_allclose(model.predict_proba(X), version_1[f"{name}_proba"], rtol=1e-4)
+    model.partial_fit(X, ["run"] * 6)
+    assert clone(model).get_params().keys() == model.get_params().keys()
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_files_of_version_1_still_open(name, version_1, tmp_path):
+    pytest.importorskip("safetensors")
+    (tmp_path / "model").write_bytes(lzma.decompress((DATA / f"{name}_1.skdgam.xz").read_bytes()))
+    model = skdgam.load(tmp_path / "model")
+    proba = model.predict_proba(list(version_1["X"]))
+    np.testing.assert_allclose(proba, version_1[f"{name}_proba"], rtol=1e-4)
