@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
-.PHONY: test lint test-oldest audit fuzz coverage mutants docs demo bench bench-gpu bench-quality clean
+.PHONY: test lint test-capped test-oldest audit fuzz coverage mutants docs demo bench bench-gpu bench-quality clean
 test: lint
 	$(BIN)/python -m pytest -q
 
@@ -12,6 +12,15 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What trains or predicts, on a CPU as it would be without AMX, and without AVX-512: no result that
+# a test or a page states may depend on the instructions that the machine has.
+CAPPED := tests/test_base.py tests/test_dgam_*.py tests/test_methods_*.py tests/test_multi_stream.py \
+	tests/test_training_*.py tests/test_inspection.py README.md docs
+test-capped: .venv/installed
+	ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 $(BIN)/python -m pytest -q $(CAPPED)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+		$(BIN)/python -m pytest -q $(CAPPED)
 
 # What users install: the wheel, made from the sdist, in an environment of its own. First as it is,
 # then with extras, in the lowest versions that it allows.

@@ -41,7 +41,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         raise NotImplementedError
 
     def _activation(
-        self, network: nn.Module, attention: np.ndarray, logits: np.ndarray
+        self, network: Any, attention: np.ndarray, logits: np.ndarray
     ) -> Activation:
         raise NotImplementedError
 
@@ -50,7 +50,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         """Whether probabilities of classes, with that of background, sum to 1."""
         return False
 
-    def _class_probability(self, network: nn.Module, logits: Tensor) -> Tensor:
+    def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         """Probability (n_rows, n_classes) of each class in each snippet, for people to look at."""
         return logits.sigmoid()
 

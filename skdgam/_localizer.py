@@ -83,7 +83,7 @@ class LocalizerMixin:
             Without pandas: ``pip install "skdgam[frame]"``.
         """
         try:
-            import pandas as pd
+            import pandas as pd  # type: ignore[import-untyped]
         except ImportError as error:
             raise ImportError(
                 'predict_frame needs pandas: pip install "skdgam[frame]"; predict does without.'
@@ -145,7 +145,7 @@ class LocalizerMixin:
         check_known([annotation["label"] for annotation in annotations], self.classes_, name)
         detections = self._predict(videos, clocks)
         return float(
-            metrics.mean_average_precision(annotations, detections, self.tiou_thresholds).mean()
+            metrics.mean_average_precision(annotations, [*detections], self.tiou_thresholds).mean()
         )
 
     def save(self, path: PathOrName) -> None:

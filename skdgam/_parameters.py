@@ -1,6 +1,5 @@
 """Parameters that every localizer has: defined, documented and constrained once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any, dataclass_transform
@@ -133,7 +132,7 @@ class SharedParameters(Parameters):
     warm_start: bool = False
     memory: Any = None
     localization: str = "tcam"
-    proposal_threshold: float | Sequence[float] | None = None
+    proposal_threshold: Any = None
     proposal_smoothing: float = 0.0
     class_threshold: float = 0.1
     eta: float = 0.3

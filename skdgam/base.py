@@ -170,9 +170,9 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             attributes, ended = begin()
         else:
             attributes, ended = self._recall(videos, is_labelled, begin)
-        vars(self).update(attributes)
+        self.__dict__.update(attributes)
         if isinstance(ended, Diverged):
-            vars(self).pop("training_state_", None)  # Adam's moments have diverged, too
+            self.__dict__.pop("training_state_", None)  # Adam's moments have diverged, too
             raise FloatingPointError(*ended.args)
         if ended is not None:
             warnings.warn(

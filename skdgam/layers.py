@@ -73,5 +73,6 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
     which is asked last.
     """
     for module in reversed([*network.modules()]):
-        if hasattr(module, "initialize"):
-            module.initialize(generator)
+        draw = getattr(module, "initialize", None)
+        if callable(draw):
+            draw(generator)

@@ -1,7 +1,7 @@
 """From attention and class activation to proposals: by T-CAM or by attention (numpy)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +53,7 @@ def propose(
     activation: Activation,
     *,
     localization: str,
-    thresholds: np.ndarray,
+    thresholds: Iterable[float],
     smoothing: float,
     class_threshold: float,
     eta: float,
@@ -141,7 +141,7 @@ def select_classes(probability: np.ndarray, threshold: float) -> np.ndarray:
 def tcam_proposals(
     activation: Activation,
     classes: np.ndarray,
-    thresholds: Sequence[float],
+    thresholds: Iterable[float],
     eta: float,
     smoothing: float = 0.0,
     others: Sequence[Activation] = (),
@@ -213,7 +213,7 @@ def tcam_proposals(
 
 
 def attention_proposals(
-    activation: Activation, classes: np.ndarray, thresholds: Sequence[float], eta: float
+    activation: Activation, classes: np.ndarray, thresholds: Iterable[float], eta: float
 ) -> np.ndarray:
     r"""Proposals where attention is high, scored by the classifier: the paper's way, Eq. 17.
 

@@ -1,5 +1,7 @@
 """The one place that opens files of localizers."""
 
+from typing import Any
+
 from skdgam._typing import PathOrName
 from skdgam.base import BaseLocalizer
 from skdgam.io import read_model
@@ -48,7 +50,8 @@ def load(path: PathOrName) -> BaseLocalizer | MultiStreamLocalizer:
     DGAMLocalizer(max_epochs=2, random_state=0)
     """
     description, arrays = read_model(path)
-    localizers = {cls.__name__: cls for cls in (*METHODS.values(), MultiStreamLocalizer)}
+    known: list[Any] = [*METHODS.values(), MultiStreamLocalizer]
+    localizers = {cls.__name__: cls for cls in known}
     kind = description.get("class")
     if not isinstance(kind, str) or kind not in localizers:
         raise ValueError(f"{path} holds a {kind!r}, but load knows only {', '.join(localizers)}.")

@@ -221,9 +221,8 @@ def test_after_a_user_that_came_later_and_left_earlier_the_setting_is_given_back
 
 
 def test_after_a_user_that_left_later_new_threads_have_the_setting():
-    with Worker(0):
-        with limited_threads(0):
-            pass
+    with Worker(0), limited_threads(0):
+        pass
     assert threads_of_a_new_thread() == 4
 
 

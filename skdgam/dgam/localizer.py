@@ -10,7 +10,7 @@ import torch
 from scipy.special import expit, softmax
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 
 from skdgam._typing import Indexed, PathOrName
 from skdgam._validation import check_classes
@@ -160,7 +160,7 @@ class DGAMLocalizer(BaseLocalizer):
         return Objective(**{name: getattr(self, name) for name in names}).stages()
 
     def _activation(
-        self, network: nn.Module, attention: np.ndarray, logits: np.ndarray
+        self, network: Any, attention: np.ndarray, logits: np.ndarray
     ) -> Activation:
         bias = network.classifier.bias.detach().cpu().numpy()
         # Pooling and the classifier are linear, so the logits are pooled instead of features.
@@ -176,7 +176,7 @@ class DGAMLocalizer(BaseLocalizer):
     def _exclusive_classes(self) -> bool:
         return self.classification == "softmax"
 
-    def _class_probability(self, network: nn.Module, logits: Tensor) -> Tensor:
+    def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         # The T-CAM, without smoothing.
         return class_probability(logits, network.classifier.bias, self.classification)[:, :-1]
 
@@ -208,7 +208,7 @@ class DGAMLocalizer(BaseLocalizer):
                 "fit it; with warm_start=True that goes on from the weights that are there."
             )
 
-        def error(network: nn.Module, batch: Batch) -> Tensor:
+        def error(network: Any, batch: Batch) -> Tensor:
             attention, _ = network(batch)
             prior_mean = (self.r * attention)[:, None].to(batch.x.dtype)
             z = prior_mean.expand(-1, network.latent_dim)

@@ -138,7 +138,7 @@ class BaSNetLocalizer(BaseLocalizer):
     def _stages(self) -> list[Stage]:
         return [Stage("network", ("",), self._losses, weight_decay=5e-4)]
 
-    def _losses(self, network: nn.Module, batch: Batch) -> LossTerms:
+    def _losses(self, network: Any, batch: Batch) -> LossTerms:
         base = network.classify(batch.x, batch, self.dropout)
         attention, suppressed = network(batch, self.dropout)
         of_branches = {
@@ -156,7 +156,7 @@ class BaSNetLocalizer(BaseLocalizer):
         return terms
 
     def _activation(
-        self, network: nn.Module, attention: np.ndarray, logits: np.ndarray
+        self, network: Any, attention: np.ndarray, logits: np.ndarray
     ) -> Activation:
         pooled = losses.top_k_mean([torch.from_numpy(logits)], TOP)
         probability = pooled.softmax(dim=1)[0, :-1].numpy()
@@ -166,7 +166,7 @@ class BaSNetLocalizer(BaseLocalizer):
     def _exclusive_classes(self) -> bool:
         return True
 
-    def _class_probability(self, network: nn.Module, logits: Tensor) -> Tensor:
+    def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)[:, :-1]
 
     def _propose(self, activation: Activation, clock: SnippetClock, others: Any = ()) -> np.ndarray:

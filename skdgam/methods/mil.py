@@ -1,6 +1,7 @@
 """MILLocalizer: plain multiple-instance learning, to compare other methods with."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ class MILLocalizer(BaseLocalizer):
     max_epochs: int = 150
     batch_size: int = 32
     learning_rate: float = 2e-3
-    proposal_threshold: object = 0.1
+    proposal_threshold: Any = 0.1
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "pooling": [StrOptions({"topk", "attention"})],
@@ -126,7 +127,7 @@ class MILLocalizer(BaseLocalizer):
     def _stages(self) -> list[Stage]:
         return [Stage("classifier", ("body.", "classifier.", "attention."), self._losses)]
 
-    def _losses(self, network: nn.Module, batch: Batch) -> LossTerms:
+    def _losses(self, network: Any, batch: Batch) -> LossTerms:
         attention, logits = network(batch, self.dropout)
         if self.pooling == "topk":
             pooled = losses.top_k_mean(batch.of_videos(logits), self.topk)
@@ -138,7 +139,7 @@ class MILLocalizer(BaseLocalizer):
         return {"classification": (1.0, loss), "sparsity": (self.sparsity, batch.mean(attention))}
 
     def _activation(
-        self, network: nn.Module, attention: np.ndarray, logits: np.ndarray
+        self, network: Any, attention: np.ndarray, logits: np.ndarray
     ) -> Activation:
         if self.pooling == "topk":
             pooled = losses.top_k_mean([torch.from_numpy(logits)], self.topk)[0].numpy()

@@ -10,7 +10,7 @@ try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9 there are no callbacks
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands for scikit-learn's, and supports none."""
 
     def with_callbacks(fit: Any) -> Any:
@@ -37,7 +37,8 @@ class AfterEpoch:
         self._estimator = estimator
         self._task = {"estimator": estimator, "X": X, "y": y}
         self._fitted = fitted
-        self._root = self._epoch = None
+        self._root: Any = None
+        self._epoch: Any = None
         self._has_callbacks = hasattr(estimator, "_skl_callbacks")
         if hasattr(estimator, "_init_callback_context"):
             self._root = estimator._init_callback_context(max_subtasks=estimator.max_epochs)

@@ -1,9 +1,9 @@
 """What a method brings to the engine: stages of training."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skdgam.training.batches import Batch
 
@@ -34,6 +34,6 @@ class Stage(NamedTuple):
 
     name: str
     learns: tuple[str, ...]
-    losses: Callable[[nn.Module, Batch], LossTerms]
+    losses: Callable[[Any, Batch], LossTerms]
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0

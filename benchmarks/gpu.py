@@ -1,0 +1,486 @@
+"""Everything that a CUDA device has to show, in one command that needs no network.
+
+    make bench-gpu                                          # with whatever torch is installed
+    PYTHONPATH=. python3 benchmarks/gpu.py --device cpu     # the same parts, small, without a GPU
+
+Runs the tests for GPUs, compares losses, gradients and predictions with those of the CPU, and
+measures training, prediction, a search and memory. Each part is a process of its own, so that none
+takes another one down; the last line tells how many have failed. It ends within six minutes.
+"""
+
+import argparse
+import copy
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from datetime import date
+from functools import cached_property, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.model_selection import GridSearchCV
+from speed import SETTINGS, Shape, best_of, made_up, precisions, trainer_on, two_streams
+from torch.nn import functional as F
+
+from skdgam import DGAMLocalizer, losses
+from skdgam.datasets import make_untrimmed
+from skdgam.methods import METHODS
+from skdgam.training.batches import Batch, Deviates
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ["torch", "triton", "numpy", "scipy", "scikit-learn", "joblib", "pytest", "hypothesis"]
+SECONDS = 345  # for all parts
+SECONDS_EACH = 120
+# Largest differences from the CPU that are no failure: relative ones of losses and gradients in
+# float32, and absolute ones of what is predicted, which lies in [0, 1].
+TOLERANCE = {"losses": 1e-4, "gradients": 1e-2, "predictions": 1e-3}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Skipped(Exception):  # noqa: N818
+    """A part that says nothing here; the message is the reason."""
+
+
+def on_cuda(device):
+    return torch.device(device).type == "cuda"
+
+
+def say(what, value):
+    print(f"  {what}".ljust(66), value, flush=True)
+
+
+def timed(device, *functions, n=5):
+    """Best time of each function, called in turn, after what it has to prepare."""
+
+    def synchronized(function):
+        function()
+        if on_cuda(device):
+            torch.cuda.synchronize(device)
+
+    calls = [partial(synchronized, function) for function in functions]
+    for call in calls:
+        call()
+    return best_of(n, *calls)
+
+
+def attempt(what, function, *arguments):
+    """Call a function, and say what became of it: whether it failed."""
+    try:
+        function(*arguments)
+    except Skipped as reason:
+        say(what, f"skipped: {reason}")
+    except Exception:
+        say(what, "FAILED")
+        traceback.print_exc(file=sys.stdout)
+        return True
+    return False
+
+
+def thumos14(device):
+    """THUMOS14's shape, on a CPU a part of it."""
+    return Shape(np.full(200 if on_cuda(device) else 32, 400), 1024, 20)
+
+
+# --- tests ---
+
+
+def tests(device):
+    if importlib.util.find_spec("pytest") is None:
+        raise Skipped("pytest is not installed")
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/test_gpu.py"]
+    command += ["-p", "no:cacheprovider"]
+    if importlib.util.find_spec("hypothesis") is None:
+        say("hypothesis is not installed, so that conftest.py is left out", "")
+        command.append("--noconftest")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+# --- equality ---
+
+
+def equality(device):
+    """Compare losses, gradients and predictions with those of the CPU."""
+    return sum(
+        attempt(f"{name}, {what.__name__}", what, name, method, device)
+        for name, method in METHODS.items()
+        for what in (gradients, predictions)
+    )
+
+
+def gradients(name, method, device):
+    """Compare the losses and gradients of every stage, of the same network and batch."""
+    network = method(device="cpu")._trainer(1024, 20, seed=0).network
+    there = copy.deepcopy(network).to(device)
+    worst = {}
+    for precision, dtype in DTYPES.items():
+        deviates = Deviates(0, torch.device("cpu"), dtype)
+        for stage in method()._stages():
+            of_cpu, of_device = (
+                differentiated(stage, of, batch_on(where, dtype, deviates))
+                for of, where in ((network, "cpu"), (there, device))
+            )
+            for kind, values in of_device.items():
+                differences = {key: difference(v, of_cpu[kind][key]) for key, v in values.items()}
+                key = max(differences, key=differences.get)
+                say(
+                    f"{name}, {precision}, {stage.name}, {kind}: largest relative difference",
+                    f"{differences[key]:.1e} ({key})",
+                )
+                worst[precision, kind] = max(worst.get((precision, kind), 0), differences[key])
+    for kind in ("losses", "gradients"):
+        assert worst["float32", kind] <= TOLERANCE[kind], f"more than {TOLERANCE[kind]} apart"
+
+
+def batch_on(device, dtype, deviates):
+    """The same batch of videos on any device, with the same noise."""
+    there = copy.copy(deviates)
+    there._drawn = deviates._drawn.to(device)
+    lengths = np.array([50, 64, 90, 120])
+    X, y = made_up(Shape(lengths, 1024, 20))
+    return Batch(
+        x=torch.from_numpy(np.concatenate(X)).to(device, dtype),
+        lengths=lengths,
+        labels=torch.from_numpy(y).to(device, torch.float32),
+        n_snippets=np.full(4, 100),
+        n_videos=4,
+        epoch=100,
+        deviates=there,
+        rng=np.random.default_rng(0),
+    )
+
+
+def differentiated(stage, network, batch):
+    """Loss terms of a stage, and gradients of what it learns, by name."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(stage.learns)).grad = None
+    terms = stage.losses(network, batch)
+    total(terms).backward()
+    return {
+        "losses": {name: value.detach() for name, (_, value) in terms.items()},
+        "gradients": {n: p.grad for n, p in network.named_parameters() if p.grad is not None},
+    }
+
+
+def total(terms):
+    """The loss: the sum of its terms, each times its weight."""
+    return torch.stack([weight * value for weight, value in terms.values()]).sum()
+
+
+def difference(value, expected):
+    """Largest difference, relative to the largest value."""
+    apart = (value.cpu() - expected.cpu()).abs().max()
+    return (apart / expected.abs().max().clamp_min(1e-12)).item()
+
+
+def predictions(name, method, device):
+    """Compare what a model that was trained on the CPU says there and on the device."""
+    narrow = {"hidden": 64} if name == "basnet" else {}
+    X, y = make_untrimmed(n_videos=24, n_features=32, n_classes=3, random_state=0)
+    model = method(**narrow, max_epochs=5, device="cpu", random_state=0).fit(X, y)
+    there = copy.deepcopy(model).set_params(device=str(device))
+    apart = {
+        "attention": max(
+            np.abs(a - b).max() for a, b in zip(there.attention(X), model.attention(X), strict=True)
+        ),
+        "predict_proba": np.abs(there.predict_proba(X) - model.predict_proba(X)).max(),
+    }
+    for what, largest in apart.items():
+        say(f"{name}, {what}: largest difference", f"{largest:.1e}")
+    found, expected = there.predict(X), model.predict(X)
+    same = sum(
+        len(a) == len(b) and all(np.allclose(a[f], b[f], atol=1e-2) for f in ("start", "end"))
+        for a, b in zip(found, expected, strict=True)
+    )
+    say(f"{name}, predict: videos with the same detections", f"{same} of {len(X)}")
+    assert max(apart.values()) <= TOLERANCE["predictions"]
+
+
+# --- training ---
+
+
+def training(device):
+    """Print the time of an epoch of one stream."""
+    return sum(attempt(f"an epoch, {p}", plainly, p, device) for p in precisions(device))
+
+
+def plainly(precision, device):
+    trainer, features, y = trainer_on(
+        thumos14(device), precision=precision, device=device, **SETTINGS
+    )
+    (seconds,) = timed(device, partial(trainer.run_epoch, features, y))
+    say(f"an epoch of {len(y)} videos of 400 snippets, {precision}", f"{1e3 * seconds:9.2f} ms")
+
+
+def compiled(device):
+    """Print the same with the losses of both stages compiled, beside those that are not."""
+    return sum(attempt(f"torch.compile, {p}", compiling, p, device) for p in precisions(device))
+
+
+def compiling(precision, device):
+    calls = []
+    for wrap in (lambda losses: losses, torch.compile):
+        trainer, features, y = trainer_on(
+            thumos14(device), precision=precision, device=device, **SETTINGS
+        )
+        trainer.stages = tuple(s._replace(losses=wrap(s.losses)) for s in trainer.stages)
+        calls.append(partial(trainer.run_epoch, features, y))
+    start = time.perf_counter()
+    try:
+        calls[1]()
+    except Exception as error:
+        raise Skipped(f"it failed: {in_a_line(error)}") from error
+    say(f"torch.compile, {precision}, the first epoch", f"{time.perf_counter() - start:9.2f} s")
+    plain, seconds = timed(device, *calls)
+    say(f"an epoch with torch.compile, {precision}", f"{1e3 * seconds:9.2f} ms")
+    say(f"  the same without, {precision}", f"{1e3 * plain:9.2f} ms")
+
+
+class StaticBatch(Batch):
+    """A batch that takes to the device but once what its losses ask for."""
+
+    @cached_property
+    def _taken(self):
+        return {}
+
+    def neighbours(self, radius):
+        if radius not in self._taken:
+            self._taken[radius] = super().neighbours(radius)
+        return self._taken[radius]
+
+
+def with_background(labels, background):
+    """The function of ``skdgam.losses``, which for a number copies it from the host."""
+    if isinstance(background, float):
+        return F.pad(labels, (0, 1), value=background)
+    return torch.cat([labels, background[:, None]], dim=1)
+
+
+def captured(device):
+    """Print the time of the steps of an epoch as CUDA graphs: what launching kernels costs."""
+    losses.with_background = with_background
+    return sum(attempt(f"CUDA graphs, {p}", capturing, p, device) for p in precisions(device))
+
+
+def capturing(precision, device):
+    shape = thumos14(device)
+    trainer, features, y = trainer_on(shape, precision=precision, device=device, **SETTINGS)
+    n_steps = len(y) // SETTINGS["batch_size"]
+    steps = [static_step(trainer, stage, features, y) for stage in trainer.stages]
+
+    def repeated(calls):
+        for call in calls:
+            for _ in range(n_steps):
+                call()
+
+    (plain,) = timed(device, partial(repeated, steps))
+    what = f"{n_steps} steps of each stage on a batch that stays, {precision}"
+    say(what, f"{1e3 * plain:9.2f} ms")
+    if not on_cuda(device):
+        raise Skipped("graphs are a way of CUDA devices")
+    try:
+        replays = [graph_of(step, device).replay for step in steps]
+        (seconds,) = timed(device, partial(repeated, replays))
+    except Exception as error:
+        raise Skipped(f"it failed: {in_a_line(error)}") from error
+    assert all(weight.isfinite().all() for weight in trainer.network.parameters())
+    say("  the same as CUDA graphs", f"{1e3 * seconds:9.2f} ms")
+
+
+def static_step(trainer, stage, features, y):
+    """Return a function that makes a step of one stage, always on the same batch and noise."""
+    n = SETTINGS["batch_size"]
+    learned = trainer._learned(stage)
+    batch = StaticBatch(
+        x=features.rows(np.arange(n), [slice(None)] * n),
+        lengths=features.lengths[:n],
+        labels=torch.from_numpy(y[:n]).to(trainer.device, torch.float32),
+        n_snippets=features.lengths[:n],
+        n_videos=n,
+        epoch=100,
+        deviates=trainer._deviates,
+        rng=np.random.default_rng(0),
+    )
+    optimizer = torch.optim.Adam(
+        learned.values(),
+        lr=trainer.learning_rate,
+        betas=stage.betas,
+        fused=True,
+        capturable=on_cuda(trainer.device),
+    )
+
+    def step():
+        for name, parameter in trainer.network.named_parameters():
+            parameter.requires_grad_(name in learned)
+        optimizer.zero_grad(set_to_none=True)
+        total(stage.losses(trainer.network, batch)).backward()
+        optimizer.step()
+
+    return step
+
+
+def graph_of(step, device):
+    """Capture a step that has been made before."""
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+    return graph
+
+
+def in_a_line(error):
+    message = str(error).strip() or "no message"
+    return f"{type(error).__name__}: {message.splitlines()[0][:200]}"
+
+
+# --- prediction, search, memory ---
+
+
+def prediction(device):
+    """Print the time of finding intervals in recordings of two streams."""
+    n_videos = 210 if on_cuda(device) else 12
+    for precision in precisions(device):
+        model, X = two_streams(n_videos, device=str(device), precision=precision)
+        (seconds,) = timed(device, lambda model=model, X=X: model.predict(X), n=3)
+        say(f"predict, {n_videos} videos, two streams, {precision}", f"{1e3 * seconds:9.2f} ms")
+
+
+def search(device):
+    """Print the time of a search over 32 candidates, one after the other."""
+    big = on_cuda(device)
+    X, y = make_untrimmed(
+        n_videos=80 if big else 16, n_features=64, n_classes=5 if big else 2, random_state=0
+    )
+    grid = {"alpha": [0.01, 0.03, 0.1, 0.3], "gamma1": [0.2, 0.5, 1.0, 1.5], "r": [0.5, 1.0]}
+    model = DGAMLocalizer(max_epochs=20 if big else 1, device=str(device), random_state=0)
+    searching = GridSearchCV(model, grid, cv=2, refit=False)
+    start = time.perf_counter()
+    searching.fit(X, y)
+    seconds = time.perf_counter() - start
+    assert np.isfinite(searching.cv_results_["mean_test_score"]).all()
+    what = f"32 candidates, 2 folds of {len(X)} videos, {model.max_epochs} epochs each"
+    say(what, f"{seconds:9.2f} s, {1e3 * seconds / 64:.0f} ms a training")
+
+
+def memory(device):
+    """Print the greatest memory that was allocated on the device at one time."""
+    if not on_cuda(device):
+        raise Skipped("only the memory of CUDA devices is counted")
+    for precision in precisions(device):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        trainer, features, y = trainer_on(
+            thumos14(device), precision=precision, device=device, **SETTINGS
+        )
+        placed = torch.cuda.memory_allocated(device)
+        trainer.run_epoch(features, y)
+        peak = torch.cuda.max_memory_allocated(device)
+        say(
+            f"an epoch, {precision}: memory allocated at the most",
+            f"{peak / 2**20:9.0f} MB, of which features and weights {placed / 2**20:.0f} MB",
+        )
+        del trainer, features
+    model, X = two_streams(device=str(device))
+    torch.cuda.reset_peak_memory_stats(device)
+    model.predict(X)
+    peak = torch.cuda.max_memory_allocated(device)
+    say("predict: memory allocated at the most", f"{peak / 2**20:9.0f} MB")
+
+
+# --- all of it ---
+
+PARTS = {
+    "tests": tests,
+    "equality": equality,
+    "training": training,
+    "captured": captured,
+    "prediction": prediction,
+    "search": search,
+    "memory": memory,
+    "compiled": compiled,
+}
+# Ways that the package does not go yet: that one of them fails is told, and counts for nothing.
+PROSPECTS = {"captured", "compiled"}
+
+
+def heading(device):
+    """What figures have to be read with."""
+    if on_cuda(device):
+        of_device = torch.cuda.get_device_properties(device)
+        name = (
+            f"{of_device.name}, {of_device.total_memory / 2**30:.0f} GiB, compute capability "
+            f"{of_device.major}.{of_device.minor}, CUDA {torch.version.cuda}"
+        )
+    else:
+        name = f"CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+    found = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
+    versions = ", ".join(f"{package} {version_of(package)}" for package in PACKAGES)
+    return (
+        f"{name}\n{date.today()}, commit {found.stdout.strip() or 'unknown'}, Python "
+        f"{platform.python_version()}, {versions}"
+    )
+
+
+def version_of(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def run_apart(part, device, deadline):
+    """Run one part in a process of its own, and tell whether it failed."""
+    seconds = min(SECONDS_EACH, deadline - time.monotonic())
+    print(f"\n{part}", flush=True)
+    if seconds < 5:
+        say("skipped: no time is left", "")
+        return part not in PROSPECTS
+    command = [sys.executable, __file__, "--device", device, "--part", part]
+    begun = time.monotonic()
+    try:
+        failed = subprocess.run(command, timeout=seconds).returncode != 0
+    except subprocess.TimeoutExpired:
+        say(f"FAILED: not done after {seconds:.0f} s", "")
+        failed = True
+    say("this part took", f"{time.monotonic() - begun:9.1f} s")
+    return failed and part not in PROSPECTS
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--part", choices=PARTS, help="this alone, in this process")
+    arguments = parser.parse_args()
+    if on_cuda(arguments.device) and not torch.cuda.is_available():
+        sys.exit(
+            "torch finds no CUDA device here. --device cpu runs all that a CPU can, on small data."
+        )
+    if arguments.part:
+        failures = []
+        crashed = attempt(
+            arguments.part, lambda: failures.append(PARTS[arguments.part](arguments.device))
+        )
+        sys.exit(1 if crashed or any(failures) else 0)
+    print(heading(arguments.device), flush=True)
+    deadline = time.monotonic() + SECONDS
+    failed = [part for part in PARTS if run_apart(part, arguments.device, deadline)]
+    print(f"\n{len(failed)} of {len(PARTS)} parts failed{': ' * bool(failed)}{', '.join(failed)}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
