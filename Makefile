@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
-.PHONY: test lint test-capped test-oldest audit fuzz coverage mutants docs demo bench bench-gpu bench-quality clean
+.PHONY: test lint test-capped test-oldest audit fuzz coverage mutants docs demo bench bench-kernels bench-gpu bench-quality clean
 test: lint
 	$(BIN)/python -m pytest -q
 
@@ -65,9 +65,13 @@ demo: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/speed.py $(if $(RELEASED),--released $(RELEASED))
 
-bench-gpu: .venv/installed
-	$(BIN)/python -m pytest -q -m gpu
-	$(BIN)/python benchmarks/speed.py --device cuda
+# What each kernel of our own saves of an epoch.
+bench-kernels: .venv/installed
+	$(BIN)/python benchmarks/kernels.py
+
+# Tests and figures of a GPU, without any network: with the torch that $(PYTHON) has, not in .venv.
+bench-gpu:
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
 
 bench-quality: .venv/installed
 	$(BIN)/python benchmarks/quality.py

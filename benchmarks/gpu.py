@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from datetime import date
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -52,7 +53,7 @@ def on_cuda(device):
 
 
 def say(what, value):
-    print(f"  {what}".ljust(66), value, flush=True)
+    print(f"  {what}".ljust(70), value, flush=True)
 
 
 def timed(device, *functions, n=5):
@@ -218,45 +219,29 @@ def plainly(precision, device):
     say(f"an epoch of {len(y)} videos of 400 snippets, {precision}", f"{1e3 * seconds:9.2f} ms")
 
 
-def compiled(device):
-    """Print the same with the losses of both stages compiled, beside those that are not."""
-    return sum(attempt(f"torch.compile, {p}", compiling, p, device) for p in precisions(device))
-
-
-def compiling(precision, device):
-    calls = []
-    for wrap in (lambda losses: losses, torch.compile):
-        trainer, features, y = trainer_on(
-            thumos14(device), precision=precision, device=device, **SETTINGS
-        )
-        trainer.stages = tuple(s._replace(losses=wrap(s.losses)) for s in trainer.stages)
-        calls.append(partial(trainer.run_epoch, features, y))
-    start = time.perf_counter()
-    try:
-        calls[1]()
-    except Exception as error:
-        raise Skipped(f"it failed: {in_a_line(error)}") from error
-    say(f"torch.compile, {precision}, the first epoch", f"{time.perf_counter() - start:9.2f} s")
-    plain, seconds = timed(device, *calls)
-    say(f"an epoch with torch.compile, {precision}", f"{1e3 * seconds:9.2f} ms")
-    say(f"  the same without, {precision}", f"{1e3 * plain:9.2f} ms")
-
-
 class StaticBatch(Batch):
-    """A batch that takes to the device but once what its losses ask for."""
-
-    @cached_property
-    def _taken(self):
-        return {}
+    """A batch that is always given the same noise, and takes to the device all but once."""
 
     def neighbours(self, radius):
-        if radius not in self._taken:
-            self._taken[radius] = super().neighbours(radius)
-        return self._taken[radius]
+        """Rows around each row, kept from the first call."""
+        return self._kept(("neighbours", radius), super().neighbours, radius)
+
+    def noise(self, width):
+        """Deviates, kept from the first call."""
+        return self._kept(("noise", width), super().noise, width)
+
+    @cached_property
+    def _pieces(self):
+        return {}
+
+    def _kept(self, key, make, argument):
+        if key not in self._pieces:
+            self._pieces[key] = make(argument)
+        return self._pieces[key]
 
 
 def with_background(labels, background):
-    """The function of ``skdgam.losses``, which for a number copies it from the host."""
+    """The function of ``skdgam.losses``, which copies a number from the host, without that."""
     if isinstance(background, float):
         return F.pad(labels, (0, 1), value=background)
     return torch.cat([labels, background[:, None]], dim=1)
@@ -269,10 +254,48 @@ def captured(device):
 
 
 def capturing(precision, device):
-    shape = thumos14(device)
-    trainer, features, y = trainer_on(shape, precision=precision, device=device, **SETTINGS)
+    network, steps, repeated = static_steps(precision, device)
+    if not on_cuda(device):
+        raise Skipped("graphs are a way of CUDA devices")
+    try:
+        replays = [graph_of(step, device).replay for step in steps]
+        (seconds,) = timed(device, partial(repeated, replays))
+    except Exception as error:
+        raise Skipped(f"it failed: {in_a_line(error)}") from error
+    assert all(weight.isfinite().all() for weight in network.parameters())
+    say("  the same as CUDA graphs", f"{1e3 * seconds:9.2f} ms")
+
+
+def compiled(device):
+    """Print the time of the same steps with the losses of both stages compiled."""
+    warnings.simplefilter("ignore")
+    return sum(attempt(f"torch.compile, {p}", compiling, p, device) for p in precisions(device))
+
+
+def compiling(precision, device):
+    _, steps, repeated = static_steps(precision, device, torch.compile)
+    start = time.perf_counter()
+    try:
+        for step in steps:
+            step()
+        say("  torch.compile took", f"{time.perf_counter() - start:9.2f} s")
+        (seconds,) = timed(device, partial(repeated, steps))
+    except Exception as error:
+        raise Skipped(f"it failed: {in_a_line(error)}") from error
+    say("  the same with torch.compile", f"{1e3 * seconds:9.2f} ms")
+
+
+def static_steps(precision, device, wrap=None):
+    """Print the time of the steps of an epoch on one batch, and return network, steps and loop.
+
+    With `wrap`, the losses of the steps that are returned are wrapped by it.
+    """
+    trainer, features, y = trainer_on(
+        thumos14(device), precision=precision, device=device, **SETTINGS
+    )
     n_steps = len(y) // SETTINGS["batch_size"]
-    steps = [static_step(trainer, stage, features, y) for stage in trainer.stages]
+    batches = [static_batch(trainer, stage, features, y) for stage in trainer.stages]
+    steps = [static_step(trainer, *each) for each in zip(trainer.stages, batches, strict=True)]
 
     def repeated(calls):
         for call in calls:
@@ -282,21 +305,15 @@ def capturing(precision, device):
     (plain,) = timed(device, partial(repeated, steps))
     what = f"{n_steps} steps of each stage on a batch that stays, {precision}"
     say(what, f"{1e3 * plain:9.2f} ms")
-    if not on_cuda(device):
-        raise Skipped("graphs are a way of CUDA devices")
-    try:
-        replays = [graph_of(step, device).replay for step in steps]
-        (seconds,) = timed(device, partial(repeated, replays))
-    except Exception as error:
-        raise Skipped(f"it failed: {in_a_line(error)}") from error
-    assert all(weight.isfinite().all() for weight in trainer.network.parameters())
-    say("  the same as CUDA graphs", f"{1e3 * seconds:9.2f} ms")
+    if wrap is not None:
+        stages = [stage._replace(losses=wrap(stage.losses)) for stage in trainer.stages]
+        steps = [static_step(trainer, *each) for each in zip(stages, batches, strict=True)]
+    return trainer.network, steps, repeated
 
 
-def static_step(trainer, stage, features, y):
-    """Return a function that makes a step of one stage, always on the same batch and noise."""
+def static_batch(trainer, stage, features, y):
+    """A batch of the first videos, which holds all that the losses of a stage ask for."""
     n = SETTINGS["batch_size"]
-    learned = trainer._learned(stage)
     batch = StaticBatch(
         x=features.rows(np.arange(n), [slice(None)] * n),
         lengths=features.lengths[:n],
@@ -307,6 +324,14 @@ def static_step(trainer, stage, features, y):
         deviates=trainer._deviates,
         rng=np.random.default_rng(0),
     )
+    with torch.no_grad():
+        stage.losses(trainer.network, batch)
+    return batch
+
+
+def static_step(trainer, stage, batch):
+    """Return a function that makes a step of one stage, always on the same batch."""
+    learned = trainer._learned(stage)
     optimizer = torch.optim.Adam(
         learned.values(),
         lr=trainer.learning_rate,

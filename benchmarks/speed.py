@@ -179,7 +179,7 @@ def training(name, shape, device, root=None):
     }
     if root:
         functions["released"] = released(root, shape)
-    times = dict(zip(functions, best_of(4, *functions.values()), strict=True))
+    times = dict(zip(functions, best_of(6, *functions.values()), strict=True))
     for kind, seconds in times.items():
         ratio = f"{times['released'] / seconds:8.1f} ×" if root else ""
         report(f"an epoch, {name}, {kind}", seconds, ratio)

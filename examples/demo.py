@@ -3,8 +3,8 @@
     python examples/demo.py                     # synthetic videos
     python examples/demo.py --hapt hapt.zip     # a phone's accelerometer and gyroscope
 
-Two models are trained on labels alone: the full method, and the same without its generative
-part. Compared are their mAP on recordings that they have not seen; a picture shows three of them.
+Two models are trained on labels only: the full method, and the method without its generative part.
+The demo compares their mAP on recordings that they have not seen, and draws three of these.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SETTINGS = {"max_epochs": 100, "batch_size": 16, "warmup_epochs": 20, "random_st
 
 
 def synthetic():
-    """Videos with context: beside an action there is evidence of its class, too."""
+    """Make videos with context: what lies beside an action shows evidence of its class, too."""
     X, y = make_untrimmed(n_videos=160, n_classes=5, random_state=0)
     names = [f"synthetic video {i}" for i in range(len(X))]
     train, test = (
@@ -36,9 +36,9 @@ def synthetic():
 
 
 def hapt(path):
-    """Real recordings; the people of the test set are not those of the training set."""
+    """Read real recordings; no person is in both the training set and the test set."""
     train, test = (load_hapt(path, subset=subset) for subset in ("train", "test"))
-    # Columns differ in scale; what that is, only training recordings say.
+    # Columns differ in scale, which is estimated on the training recordings only.
     scaler = StandardScaler().fit(np.concatenate(train.features))
     for data in (train, test):
         data.features = [scaler.transform(x) for x in data.features]
@@ -48,7 +48,7 @@ def hapt(path):
 
 
 def with_progress(model):
-    """Let fit show how far it is."""
+    """Let fit show its progress."""
     try:
         from sklearn.callback import ProgressBar
 
@@ -75,7 +75,7 @@ def main():
     )
     print("Settings:", ", ".join(f"{name}={value}" for name, value in settings.items()))
 
-    # fit would read no more than the labels of annotations; here it is given no more.
+    # fit would read only the labels of annotations; here it is given nothing else.
     labels = [set(video["label"].tolist()) for video in train.annotations]
     models = {
         "without generative part": DGAMLocalizer(**settings, gamma1=0.0),

@@ -1,9 +1,9 @@
 """
-What each loss is good for
+What each loss contributes
 ==========================
 
-The ablation of the paper: mAP as the terms of the loss are added one by one, and what kinds of
-errors the last one mends.
+The paper's ablation adds the terms of the loss one by one. This example shows the mAP after each
+step, and which kinds of errors the last term mends.
 """
 
 import matplotlib.pyplot as plt
@@ -15,9 +15,9 @@ from skdgam.metrics import error_analysis, mean_average_precision
 from skdgam.plotting import ErrorAnalysisDisplay
 
 # %%
-# The rows: classification of the foreground alone; with that of the background; with the guide,
-# which draws attention to where the class is activated; and with reconstruction by the conditional
-# VAE, which is the full method. A term whose weight is 0 is left out.
+# The first row classifies the foreground only. The second one also classifies the background. The
+# third adds the guide, which draws attention to where the class is activated. The last one adds
+# reconstruction by the conditional VAE and is the full method. A weight of 0 leaves a term out.
 
 ABLATION = {
     "L_fg": {"alpha": 0.0, "gamma2": 0.0, "gamma1": 0.0},
@@ -28,7 +28,7 @@ ABLATION = {
 TIOU = np.arange(1, 8) / 10
 
 # %%
-# Seeds matter, so there are three: each makes other videos, and another model.
+# Results depend on the seed, so there are three. Each makes different videos and another model.
 
 maps = np.empty((len(ABLATION), 3))
 analyses = {name: [] for name in ABLATION}
@@ -43,7 +43,7 @@ for seed in range(3):
         maps[row, seed] = 100 * mean_average_precision(y_test, detections, TIOU).mean()
         analyses[name].append(error_analysis(y_test, detections))
 
-print("mean mAP (%) of three seeds, and their mean")
+print("mean mAP (%) of each of three seeds, and their mean")
 for name, of_seeds in zip(ABLATION, maps, strict=True):
     print(f"{name:<9}", *(f"{value:5.1f}" for value in [*of_seeds, of_seeds.mean()]))
 
@@ -58,8 +58,8 @@ ax.set_ylabel("mean mAP (%)")
 ax.spines[["top", "right"]].set_visible(False)
 
 # %%
-# A boundary error is a detection of which an action is only a part, or that is only a part of an
-# action. With reconstruction there are about half as many, and they cost less.
+# A boundary error is a detection that is much longer than the action that it overlaps, or covers
+# only some of it. With reconstruction there are about half as many, and they cost less.
 
 print("boundary errors of each seed, and the points of mAP that they cost")
 for name in ("+ L_guide", "+ L_re"):
@@ -69,8 +69,8 @@ for name in ("+ L_guide", "+ L_re"):
     )
 
 # %%
-# All kinds of errors, of the first seed. Most false detections are context or background: of low
-# score, they cost little.
+# The picture shows all kinds of errors for the first seed. Most false detections lie in the context
+# or background. Their scores are low, so they cost little.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharex=True, sharey=True, layout="constrained")
 for ax, name in zip(axes, ["+ L_guide", "+ L_re"], strict=True):

@@ -2,8 +2,8 @@
 What the generative part sees
 =============================
 
-The context of an action often tells its class as well as the action does, and a classifier takes
-one for the other. They look different, though, which a conditional VAE (CVAE) notices.
+The context of an action often shows its class as clearly as the action does, so a classifier
+confuses the two. But they look different, and a conditional VAE (CVAE) notices the difference.
 """
 
 import matplotlib.pyplot as plt
@@ -27,12 +27,12 @@ for name, model in models.items():
     print(f"{name:<12}  mAP {model.score(X_test, y_test):.2f}")
 
 # %%
-# What each snippet is, is known of made-up videos, but for the length of the context: it is between
-# 0.3 times and once the length of the action. Snippets in between are left out.
+# In made-up videos we know what each snippet shows. Only the length of the context is not certain:
+# it is between 0.3 times and once the length of the action. Snippets in this range are left out.
 
 
 def kinds_of(n_snippets, intervals):
-    """Name what each snippet is by its distance from the actions; "" is not certain."""
+    """Name what each snippet shows by its distance from the actions; "" is not certain."""
     middle = full.snippet_seconds * (np.arange(n_snippets)[:, None] + 0.5)
     distance = np.maximum(intervals["start"] - middle, middle - intervals["end"])
     length = intervals["end"] - intervals["start"]
@@ -52,12 +52,13 @@ for name, model in models.items():
     print("{:<16} {:8.2f} {:8.2f} {:11.2f}".format(name, *of_kind))
 
 # %%
-# Both attend to actions alike. With the CVAE a third less attention goes to the context, and the
-# ends of actions are found better; not all of the confusion is gone.
+# Both attend to actions equally. With the CVAE less attention goes to the context, and mAP is
+# higher. Some of the confusion remains.
 #
-# One test video. Actions are dark grey, the nearest context light grey. The third row is how far
-# each snippet is from what the decoder expects of its attention. A single snippet says little here;
-# many of them do, further below. (Without γ₁ the decoder is not trained, and says nothing.)
+# The picture shows one test video. Actions are dark grey, and the nearest context is light grey.
+# The third row shows how far each snippet is from what the decoder expects for its attention. A
+# single snippet says little here; the last picture shows many. (Without γ₁ the decoder is not
+# trained.)
 
 video = 2
 x, intervals = X_test[video], y_test[video]
@@ -78,9 +79,10 @@ axes[-1].set_xlabel("time (s)")
 figure.align_ylabels()
 
 # %%
-# All snippets of the test videos. Where attention is high, the decoder expects an action, and is
-# nearer to actions than to context; where attention is low, it is nearer to context. So the loss of
-# reconstruction keeps attention on actions, and takes it off the context.
+# The last picture shows all snippets of the test videos. Where attention is high, the decoder
+# expects an action, and its error is lower for actions than for context. Where attention is low,
+# its error is lower for context. So the reconstruction loss draws attention to actions and away
+# from context.
 
 attention = np.concatenate(full.attention(X_test)).clip(1e-4, 1 - 1e-4)
 error = np.concatenate(full.reconstruction_error(X_test))

@@ -2,11 +2,11 @@
 Real recordings of a phone
 ==========================
 
-HAPT: 30 people with a phone at the waist, whose accelerometer and gyroscope are read as they walk,
-climb stairs, sit down, lie down and get up. The labels of each recording, of about 55 s, train a
-model; it is tested on people that it has not met.
+In the HAPT data set, 30 people wear a phone at the waist. Its accelerometer and gyroscope record
+how they walk, climb stairs, sit down, lie down and get up. A model is trained on the labels of each
+recording of about 55 s, and tested on people whom it has not seen.
 
-The data do not come with the package: get "Smartphone-Based Recognition of Human Activities and
+The package does not contain the data: get "Smartphone-Based Recognition of Human Activities and
 Postural Transitions" from the UCI Machine Learning Repository (https://doi.org/10.24432/C54G7M; not
 for commercial use), and set the environment variable ``HAPT`` to the path of its zip archive.
 """
@@ -27,7 +27,7 @@ from skdgam.presets import SENSORS
 
 path = os.environ.get("HAPT")
 if not path:
-    print("HAPT is not set, so nothing is shown here: it would be the path of the zip archive.")
+    print("Set HAPT to the path of the zip archive to run this example.")
 
 # %%
 # A snippet is a window of 1.28 s, one every 0.32 s, with 44 features of each sensor.
@@ -40,8 +40,9 @@ if path:
     print("labels of the first recording:", ", ".join(train.labels[0]))
 
 # %%
-# A snippet says little by itself. The preset ``SENSORS`` looks at ten more to each side; it has 150
-# epochs, of which 20 will do here. Columns differ in scale, so they are standardised first.
+# A snippet says little by itself. With the preset ``SENSORS``, the model looks at ten more to each
+# side. It trains for 150 epochs; 20 suffice here. Columns differ in scale, so they are
+# standardised.
 
 if path:
     localizer = DGAMLocalizer(
@@ -55,9 +56,10 @@ if path:
     detections = model.predict(test.features)
 
 # %%
-# How well each action is found: bars are average precision at a tIoU of 0.5, dots at 0.1. Where a
-# dot is far from its bar, an action is found, but not where it begins and ends. *Lie to stand* is
-# the worst: people walk off right after it, which is not labelled, and is taken for a part of it.
+# The picture shows how well each action is found. Bars are average precision at a tIoU of 0.5, dots
+# at 0.1. Where a dot is far from its bar, an action is found, but its start or end is not. *Lie to
+# stand* is the worst: people walk off right after it, which is not labelled, and the model includes
+# it.
 
 if path:
     actions = model.classes_
@@ -73,8 +75,9 @@ if path:
     ax.spines[["top", "right"]].set_visible(False)
 
 # %%
-# Two recordings of a person in the test. In the second, *lie to stand* begins on time, and goes on
-# too long. Attention and activation need the features as the first step of the pipeline makes them.
+# The last picture shows two recordings of a test person. In the second one, *lie to stand* begins
+# on time and lasts too long. Attention and activation need the features after the first pipeline
+# step.
 
 if path:
     display = LocalizationDisplay.from_estimator(

@@ -2,7 +2,7 @@
 Open a checkpoint of the released implementation
 ================================================
 
-Weights that the paper's authors' program has trained localize here, without training.
+skdgam can localize with weights that the program of the paper's authors has trained.
 """
 
 import tempfile
@@ -17,9 +17,9 @@ from skdgam.plotting import LocalizationDisplay
 from skdgam.presets import THUMOS14_FLOW, THUMOS14_RGB
 
 # %%
-# A released checkpoint is a ``.pth`` file of one stream, 1,024 features wide. None comes with this
-# package. So that there is something to open, two files of that layout are written here, but for 16
-# features each, with the weights of a small model that was trained on made-up videos.
+# A released checkpoint is a ``.pth`` file of one stream with 1,024 features. This package contains
+# none. So this example first writes two files of the same layout, with 16 features each. They hold
+# the weights of a small model that was trained on made-up videos.
 
 X, y = make_untrimmed(n_videos=120, n_classes=3, n_features=(16, 16), random_state=0)
 X_train, y_train, X_test, y_test = X[:60], y[:60], X[60:], y[60:]
@@ -49,9 +49,10 @@ for name, value in state.items():
     print(f"{name:<19} {tuple(value.shape)}")
 
 # %%
-# From here on it is as with a real checkpoint. The file knows no labels: name them in the order of
-# the classifier's outputs, without the last, which is background. How to localize is not in it
-# either; the presets hold what the authors do. Opening the file executes nothing of it.
+# From here on, everything works as with a real checkpoint. The file contains no labels: give them
+# in the order of the classifier's outputs, without the last one, which is background. It contains
+# no settings for localization either; the presets hold those of the authors. Opening the file
+# executes nothing in it.
 
 CLASSES = ["action 0", "action 1", "action 2"]
 rgb, flow = (
@@ -61,18 +62,18 @@ rgb, flow = (
 folder.cleanup()
 
 # %%
-# Streams that are fitted are put together without training.
+# ``from_fitted`` combines fitted streams without training.
 
 two_streams = MultiStreamLocalizer.from_fitted(
     [("rgb", rgb, COLUMNS["rgb"]), ("flow", flow, COLUMNS["flow"])]
 )
 detections = two_streams.predict(X_test)
 same = all(map(np.array_equal, detections, trained.predict(X_test)))
-print(f"All detections are those of the model that the files are from: {same}")
+print(f"All detections equal those of the original model: {same}")
 print(f"mAP at tIoU 0.5: {two_streams.score(X_test, y_test):.2f}")
 display = LocalizationDisplay.from_estimator(two_streams, X_test, y_test, videos=[0, 2])
 
 # %%
-# Of the generative part, which only training needs, nothing is read from a checkpoint. So
-# ``reconstruction_error`` is refused. With ``warm_start=True``, ``fit`` goes on from these weights
-# and begins a new generative part; without, it forgets them.
+# Only training needs the generative part, and ``from_released`` does not read it, so
+# ``reconstruction_error`` is not available. With ``warm_start=True``, ``fit`` continues from these
+# weights with a new generative part; otherwise it starts anew.

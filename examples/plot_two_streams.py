@@ -2,7 +2,8 @@
 Two streams
 ===========
 
-RGB and optical flow, accelerometer and gyroscope: a localizer for each, fused.
+RGB and optical flow, or accelerometer and gyroscope: each stream gets a localizer, and what they
+find is fused.
 """
 
 import matplotlib.pyplot as plt
@@ -26,15 +27,15 @@ fused = MultiStreamLocalizer(
 )
 
 # %%
-# Parameters of a stream are reached by its name, in a grid search as well. This is how the paper's
-# authors set theirs for THUMOS14. ``stream_weight`` is what a stream itself counts in the score of
-# what it finds; the rest is left to the other one.
+# Parameters of a stream have its name in front, in a grid search as well. These are the settings of
+# the paper's authors for THUMOS14. ``stream_weight`` is the share of a stream's own activation in
+# the score of its proposals; the other stream has the rest.
 
 fused.set_params(flow__gamma1=0.3, flow__stream_weight=0.65, rgb__stream_weight=0.35)
 
 # %%
-# In both streams the same happens, under noise of their own. Compared are either stream by itself,
-# the two fused, and one localizer on all columns, with little noise and with much.
+# Both streams show the same events, each with its own noise. The example compares each stream by
+# itself, the two fused, and one localizer on all columns, with little noise and with much.
 
 maps = {name: [] for name in ("rgb", "flow", "fused", "one for all columns")}
 NOISE = [0.5, 1.0]
@@ -55,9 +56,9 @@ for name, values in maps.items():
     print(f"{name:<20}", *(f"{value:6.2f}" for value in values))
 
 # %%
-# With little noise, the two fused are better than either, and than one localizer for all columns.
-# With much noise no stream trains a good localizer by itself, and to fuse them is too late: one
-# that looks at all columns at once is far better. Try both on your own streams.
+# With little noise, the fused streams are better than either stream, and than one localizer for all
+# columns. With much noise, no stream by itself trains a good localizer, and fusion comes too late:
+# one localizer that sees all columns at once is far better. Try both on your own streams.
 
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 colors = ["#56B4E9", "#0072B2", "black", "#E69F00"]

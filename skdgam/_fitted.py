@@ -40,9 +40,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
     def _stages(self) -> list[Stage]:
         raise NotImplementedError
 
-    def _activation(
-        self, network: Any, attention: np.ndarray, logits: np.ndarray
-    ) -> Activation:
+    def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
         raise NotImplementedError
 
     @property

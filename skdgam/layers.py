@@ -71,8 +71,23 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
 
     Each layer that has a method ``initialize(generator)`` is asked to; a network may have one too,
     which is asked last.
+
+    Raises
+    ------
+    TypeError
+        If a layer has weights that nothing would give a value.
     """
+    drawn: set[Tensor] = set()
     for module in reversed([*network.modules()]):
         draw = getattr(module, "initialize", None)
         if callable(draw):
             draw(generator)
+            drawn.update(module.parameters())
+    for name, parameter in network.named_parameters():
+        if parameter not in drawn:
+            layer = network.get_submodule(name.rpartition(".")[0])
+            raise TypeError(
+                f"Nothing draws the weights {name}, since {type(layer).__name__} has no method "
+                "initialize(generator). Use the layers of skdgam.layers, or give the network such "
+                "a method."
+            )

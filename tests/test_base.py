@@ -82,9 +82,10 @@ def test_a_killed_training_goes_on_bit_for_bit(method, data, tmp_path, early_sto
             raise SystemError("killed")
         return run_epoch(self, *arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(SystemError):
-        patch.setattr(Trainer, "run_epoch", killed)
+    monkeypatch.setattr(Trainer, "run_epoch", killed)
+    with pytest.raises(SystemError):
         make(method, **settings).fit(*data, tmp_path / "file", checkpoint_every=3)
+    monkeypatch.undo()
     assert_same(make(method, **settings).fit(*data, tmp_path / "file"), whole)
 
 
@@ -218,7 +219,11 @@ def test_shared_parameters_are_documented_with_their_defaults(method):
     cls = METHODS[method]
     assert "{shared}" not in cls.__doc__
     for name, value in cls().get_params().items():
-        assert f"{name} : " in cls.__doc__ or f"{name}, " in cls.__doc__ or f", {name} : " in cls.__doc__
+        assert (
+            f"{name} : " in cls.__doc__
+            or f"{name}, " in cls.__doc__
+            or f", {name} : " in cls.__doc__
+        )
         assert name in cls._parameter_constraints, name
         cls(**{name: value})._validate_params()
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
-from skdgam.training.trainer import Trainer
 from skdgam.datasets import make_untrimmed
+from skdgam.training.trainer import Trainer
 
 STOPS = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 3}
 EXTENDED = {"temporal_context": 1, "classification": "sigmoid", "dropout": 0.3}

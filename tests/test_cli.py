@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, formats, io, load
-from skdgam.training.trainer import Trainer
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
 from skdgam.formats import read_intervals, write_intervals
+from skdgam.training.trainer import Trainer
 
 QUICK = ["--set", "max_epochs=3", "--set", "latent_dim=4", "--set", "random_state=0"]
 
@@ -302,7 +302,10 @@ def test_labels_of_unknown_videos(made, tmp_path, capsys):
         (["--set", "epochs=3"], "--set epochs=…: there is no such parameter; 'max_epochs' is one"),
         (["--set", "max_epochs=0"], "The 'max_epochs' parameter of DGAMLocalizer must be an int"),
         (["--preset", "SENSORS"] * 2, "There are 2 presets for 1 streams; give each one."),
-        (["--preset", "sensors"], "--preset is 'sensors'; for this method, there are THUMOS14_RGB, "),
+        (
+            ["--preset", "sensors"],
+            "--preset is 'sensors'; for this method, there are THUMOS14_RGB, ",
+        ),
     ],
 )
 def test_parameters_that_are_none(made, tmp_path, capsys, options, match):

@@ -13,11 +13,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skdgam import DGAMLocalizer, load, presets
+from skdgam.datasets import make_untrimmed
+from skdgam.metrics import mean_average_precision
 from skdgam.training import devices, inference
 from skdgam.training.early_stopping import _cross_entropy
 from skdgam.training.trainer import Trainer
-from skdgam.datasets import make_untrimmed
-from skdgam.metrics import mean_average_precision
 
 
 @pytest.fixture(scope="module")

@@ -145,5 +145,11 @@ def test_products_in_bfloat16_give_outputs_in_float32(x, temporal_context):
         torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("temporal_context", [0, 2])
+def test_attention_alone_is_that_of_both_heads(x, temporal_context):
+    network, batch = make(temporal_context=temporal_context), batch_of(x, 3, 4)
+    torch.testing.assert_close(network.attention(batch), network(batch)[0])
+
+
 def test_its_reach_is_the_context():
     assert [make(temporal_context=n).reach for n in (0, 3)] == [0, 3]

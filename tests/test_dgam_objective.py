@@ -1,6 +1,6 @@
 """Both stages of DGAM: equality with the released implementation, and with plain formulas."""
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -38,16 +38,21 @@ RELEASED_NAMES = {
 }
 
 
-class Given:
-    """Deviates that are known beforehand, (n_rows, width); 0 for rows behind them."""
+@dataclass(frozen=True, eq=False)
+class KnownBatch(Batch):
+    """A batch whose noise (n_rows, width) is known beforehand; behind the videos it is 0."""
 
-    def __init__(self, deviates):
-        self._deviates = torch.as_tensor(deviates)
+    known: torch.Tensor | None = None
 
-    def take(self, n, m, rng):
-        missing = n - len(self._deviates)
-        assert self._deviates.shape[1] == m
-        return F.pad(self._deviates, (0, 0, 0, missing))
+    def noise(self, width):
+        assert self.known.shape[1] == width
+        return F.pad(self.known, (0, 0, 0, len(self.x) - len(self.known)))
+
+
+def with_noise(batch, noise):
+    """The batch, with noise that is known."""
+    given = {field.name: getattr(batch, field.name) for field in fields(Batch)}
+    return KnownBatch(**given, known=torch.as_tensor(noise))
 
 
 def batch_of(videos, n_snippets, labels, n_videos=None, noise=None, **changes):
@@ -58,10 +63,10 @@ def batch_of(videos, n_snippets, labels, n_videos=None, noise=None, **changes):
         "labels": torch.as_tensor(np.asarray(labels, dtype=np.float32)),
         "n_snippets": np.full(len(videos), n_snippets),
         "n_videos": n_videos or len(videos),
-        "deviates": None if noise is None else Given(noise),
         "rng": np.random.default_rng(0),
     }
-    return Batch(**(settings | changes))
+    batch = Batch(**(settings | changes))
+    return batch if noise is None else with_noise(batch, noise)
 
 
 def objective(**changes):
@@ -101,23 +106,35 @@ def network(released):
 
 def take_steps(network, released, *names):
     """Make a step of some stages on the released batch; return the terms of each."""
-    videos = released["step.x"]
     # The warm-up of the step as that of an epoch: 0.37 of the 100 that it takes.
-    stages = objective(pooling="released", warmup_epochs=100).stages()
+    stages = [
+        known_to(stage, released[f"step.{noise}_noise"].reshape(200, 128))
+        for stage, noise in zip(
+            objective(pooling="released", warmup_epochs=100).stages(),
+            ("posterior", "prior"),
+            strict=True,
+        )
+    ]
     sampling = Sampling(n_snippets=40, batch_size=5, refresh_every=1)
     trainer = Trainer(network, stages, sampling, learning_rate=1e-3, seed=0)
     trainer.epoch = round(100 * float(released["step.warmup"]))
-    features = HostFeatures(check_features(list(videos)), CPU, torch.float32)
-    noise = {"cvae": "step.posterior_noise", "heads": "step.prior_noise"}
-    terms = {}
-    for stage in stages:
-        if stage.name in names:
-            trainer._deviates = Given(released[noise[stage.name]].reshape(200, 128))
-            terms[stage.name] = trainer._step(
-                *(stage, np.arange(5), features, released["step.y"].astype(bool)),
-                *([slice(None)] * 5, np.random.default_rng(0)),
-            )
-    return terms
+    videos = check_features(list(released["step.x"]))
+    features = HostFeatures(videos, CPU, torch.float32)
+    is_labelled, everything = released["step.y"].astype(bool), [slice(None)] * 5
+    return {
+        stage.name: trainer._step(
+            stage, np.arange(5), features, is_labelled, everything, np.random.default_rng(0)
+        )
+        for stage in stages
+        if stage.name in names
+    }
+
+
+def known_to(stage, noise):
+    """The stage, which is given this noise."""
+    return stage._replace(
+        losses=lambda network, batch: stage.losses(network, with_noise(batch, noise))
+    )
 
 
 def test_attention_is_that_of_the_released_implementation(network, released):
@@ -374,6 +391,10 @@ def test_without_warmup_the_weights_are_full_at_once():
     assert objective(warmup_epochs=0).warmup(0) == 1
 
 
+def test_both_stages_have_the_released_decay_of_moments():
+    assert {stage.betas for stage in objective().stages()} == {(0.8, 0.999)}
+
+
 # --- what takes part ---
 
 
@@ -436,7 +457,7 @@ def test_dropout_leaves_out_what_the_classifier_is_given(videos, temporal_contex
 
 
 def test_dropout_spares_the_cvae(single, videos, noise):
-    batch = batch_of(videos, 20, LABELS, noise=noise)
+    batch = batch_of(videos, 20, LABELS, noise=noise, deviates=NothingKept())
     terms = [
         stage_of(weighted(dropout=dropout), "cvae").losses(single, batch) for dropout in (0.0, 0.5)
     ]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from skdgam import DGAMLocalizer
 from skdgam.datasets import make_untrimmed

@@ -194,3 +194,13 @@ def test_layers_of_the_same_shape_get_other_weights():
 
 def test_a_network_is_asked_after_its_layers():
     assert torch.equal(drawn(blank(Scaled)).second[2].weight, torch.full((1, 5), 7.0))
+
+
+def test_weights_that_nothing_draws_are_refused():
+    with torch.device("meta"):
+        network = nn.Sequential(Linear(2, 2), nn.LayerNorm(2))
+    network.to_empty(device="cpu")
+    with pytest.raises(
+        TypeError, match="draws the weights 1.weight, since LayerNorm has no method"
+    ):
+        initialize(network, torch.Generator())

@@ -32,7 +32,9 @@ class Reference:
             for kind in ("weight", "bias"):
                 if f"{prefix}{theirs}.{kind}" in self.arrays.files:
                     value = self[f"{prefix}{theirs}.{kind}"]
-                    value = value.swapaxes(1, 2).reshape(len(value), -1) if value.ndim > 1 else value
+                    value = (
+                        value.swapaxes(1, 2).reshape(len(value), -1) if value.ndim > 1 else value
+                    )
                     found[f"{ours}.{kind}"] = value.astype(np.float32)
         return found
 
@@ -100,7 +102,9 @@ def test_losses_and_gradients_are_those_of_the_released_implementation(reference
     total.backward()
     for name, expected in reference.weights(f"{mode}.grad.").items():
         gradient = dict(network.named_parameters())[name].grad
-        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(
+            gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+        )
 
 
 def test_one_step_ends_at_the_released_weights(reference, localizer):

@@ -9,8 +9,8 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from skdgam.methods import MILLocalizer
 from skdgam.datasets import make_untrimmed
+from skdgam.methods import MILLocalizer
 
 BOTH = pytest.mark.parametrize("pooling", ["topk", "attention"])
 

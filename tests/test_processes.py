@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
-from skdgam.methods import MILLocalizer
 from skdgam.datasets import make_untrimmed
+from skdgam.methods import MILLocalizer
 
 Y = [["jump"], ["run"], ["jump", "run"], [], ["run"], ["jump"]]
 

@@ -163,10 +163,6 @@ def test_a_setting_that_was_changed_between_is_the_one_that_is_given_back():
     assert torch.get_num_threads() == 3
 
 
-NOT_YET = "The number of threads is one setting for all users, and is not that of the outer one."
-
-
-@pytest.mark.xfail(reason=NOT_YET, strict=True)
 def test_within_another_user_the_outer_one_goes_on_with_its_threads():
     with limited_threads(3 * PER_THREAD):
         with limited_threads(0):
@@ -226,7 +222,6 @@ def test_after_a_user_that_left_later_new_threads_have_the_setting():
     assert threads_of_a_new_thread() == 4
 
 
-@pytest.mark.xfail(reason=NOT_YET, strict=True)
 def test_after_a_user_that_left_later_the_setting_is_given_back():
     worker = Worker(0)
     with limited_threads(0):

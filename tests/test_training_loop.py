@@ -10,6 +10,7 @@ from skdgam.dgam.networks import DGAM
 from skdgam.dgam.objective import Objective
 from skdgam.layers import initialize
 from skdgam.training import devices, loop
+from skdgam.training.checkpoints import Checkpoint
 from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.loop import Diverged, Interrupted, train
 from skdgam.training.trainer import Sampling, Trainer
@@ -170,6 +171,17 @@ def test_divergence_at_the_beginning_leaves_nothing(videos, monkeypatch, epoch):
     poisoned(monkeypatch, epoch)
     with pytest.raises(FloatingPointError, match=f"diverged in epoch {epoch + 1}") as caught:
         train(make_trainer(), videos, IS_LABELLED, max_epochs=9)
+    assert caught.type is FloatingPointError
+
+
+def test_divergence_right_after_a_checkpoint_leaves_nothing(videos, monkeypatch, tmp_path):
+    # Nothing is known of the weights before those of the checkpoint.
+    pytest.importorskip("safetensors")
+    path = tmp_path / "checkpoint"
+    train(make_trainer(), videos, IS_LABELLED, 3, checkpoint=Checkpoint(path, 1, {}))
+    poisoned(monkeypatch, epoch=3)
+    with pytest.raises(FloatingPointError, match="diverged in epoch 4") as caught:
+        train(make_trainer(), videos, IS_LABELLED, 9, checkpoint=Checkpoint(path, 1, {}))
     assert caught.type is FloatingPointError
 
 

@@ -86,6 +86,13 @@ def test_the_order_of_videos_is_another_one_in_each_epoch(features):
     assert len({tuple(batch.lengths) for batch in seen}) > 1
 
 
+def test_each_stage_takes_the_videos_in_an_order_of_its_own(features):
+    (left, of_left), (right, of_right) = spying(LEFT), spying(RIGHT)
+    run(make_trainer(left, right, batch_size=5), features, 4)
+    both = zip(of_left, of_right, strict=True)
+    assert any(first.lengths.tolist() != second.lengths.tolist() for first, second in both)
+
+
 def test_fewer_videos_than_a_batch_are_one_batch(features):
     stage, seen = spying()
     run(make_trainer(stage, batch_size=16), features)

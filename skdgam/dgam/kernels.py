@@ -28,24 +28,25 @@ class _SquaredError(torch.autograd.Function):
         projected = torch.addmm(-(bias @ weight).to(dtype), x, weight.to(dtype))
         # Half the gradient by h: WᵀW h − Wᵀ(x − b)
         error = (hidden @ (weight.T @ weight).to(dtype)).sub_(projected)
-        squared = torch.linalg.vector_norm(x, dim=1).float().square()
-        squared += bias.square().sum() - 2 * (x @ bias.to(dtype)).float()
-        squared += ((error - projected) * hidden).sum(dim=1, dtype=torch.float32)
-        ctx.save_for_backward(hidden, weight, bias, x, shares, error)
-        return squared @ shares
+        of_hidden = ((error - projected) * hidden).sum(dim=1, dtype=torch.float32)
+        # Σ s ‖x − b‖² = Σ s ‖x‖² − 2 b·(Σ s x) + ‖b‖² Σ s
+        sum_x = (shares.to(dtype) @ x).float()
+        squared = torch.linalg.vector_norm(x, dim=1).float().square() + of_hidden
+        ctx.save_for_backward(hidden, weight, bias, x, shares, error, sum_x)
+        return squared @ shares - 2 * (bias @ sum_x) + bias.square().sum() * shares.sum()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, x, shares, error = ctx.saved_tensors
+        hidden, weight, bias, x, shares, error, sum_x = ctx.saved_tensors
         factor = (2 * grads[0] * shares)[:, None].to(x.dtype)
         grad_hidden = error * factor
-        if not ctx.needs_input_grad[1]:
+        if not (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
             return grad_hidden, None, None, None, None
         weighted = hidden * factor
         sum_hidden = weighted.sum(dim=0, dtype=torch.float32)
         grad_weight = weight @ (weighted.T @ hidden).float() + torch.outer(bias, sum_hidden)
         grad_weight -= (x.T @ weighted).float()
-        grad_bias = weight @ sum_hidden + factor.float().sum() * bias - (x.T @ factor)[:, 0].float()
+        grad_bias = weight @ sum_hidden + 2 * grads[0] * (shares.sum() * bias - sum_x)
         return grad_hidden, grad_weight, grad_bias, None, None
 
 

@@ -159,9 +159,7 @@ class DGAMLocalizer(BaseLocalizer):
         names = [field.name for field in fields(Objective)]
         return Objective(**{name: getattr(self, name) for name in names}).stages()
 
-    def _activation(
-        self, network: Any, attention: np.ndarray, logits: np.ndarray
-    ) -> Activation:
+    def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
         bias = network.classifier.bias.detach().cpu().numpy()
         # Pooling and the classifier are linear, so the logits are pooled instead of features.
         mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)
@@ -209,7 +207,7 @@ class DGAMLocalizer(BaseLocalizer):
             )
 
         def error(network: Any, batch: Batch) -> Tensor:
-            attention, _ = network(batch)
+            attention = network.attention(batch)
             prior_mean = (self.r * attention)[:, None].to(batch.x.dtype)
             z = prior_mean.expand(-1, network.latent_dim)
             return (network.decode(z, attention) - batch.x).square().mean(dim=-1)

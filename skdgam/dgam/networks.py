@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skdgam.layers import Linear, TemporalConv
 from skdgam.training.batches import Batch
@@ -29,7 +30,7 @@ class ConditionalMLP(nn.Module):
         """Map x (n, n_inputs) and attention (n,) to what the last layer is given (n, width)."""
         # The product with [x; attention], without a copy of x that is one column wider.
         weight, dtype = self.first.weight.to(x.dtype), x.dtype
-        first = nn.functional.linear(x, weight[:, :-1], self.first.bias.to(dtype))
+        first = F.linear(x, weight[:, :-1], self.first.bias.to(dtype))
         first = torch.addcmul(first, attention[:, None].to(dtype), weight[:, -1])
         return self.second(first.relu_()).relu_()
 
@@ -52,7 +53,8 @@ class DGAM(nn.Module):
         self, n_features: int, n_classes: int, *, latent_dim: int = 128, temporal_context: int = 0
     ):
         super().__init__()
-        self.latent_dim, self.reach = latent_dim, temporal_context
+        self.latent_dim, self.temporal_context = latent_dim, temporal_context
+        self.reach = temporal_context
         self.attention_head = nn.Sequential(
             TemporalConv(n_features, ATTENTION_WIDTH, temporal_context),
             nn.ReLU(),
@@ -68,12 +70,20 @@ class DGAM(nn.Module):
 
         The class activation are logits without the classifier's bias.
         """
-        convolution, _, last = self.attention_head
         x = batch.dropout(batch.x, dropout)
+        hidden, attention = self._attend(x, batch, dropout)
+        given = hidden if self.temporal_context else x
+        return attention, F.linear(given, self.classifier.weight.to(given.dtype)).float()
+
+    def attention(self, batch: Batch) -> Tensor:
+        """Attention alone, as ``forward`` gives it."""
+        return self._attend(batch.x, batch)[1]
+
+    def _attend(self, x: Tensor, batch: Batch, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Hidden layer (n_rows, width) of the attention head, and attention."""
+        convolution, _, last = self.attention_head
         hidden = batch.dropout(convolution(x, batch).relu_(), dropout)
-        attention = last(hidden)[:, 0].float().sigmoid()
-        given = hidden if self.reach else x
-        return attention, (given @ self.classifier.weight.T.to(given.dtype)).float()
+        return hidden, last(hidden)[:, 0].float().sigmoid()
 
     def encode(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (n, latent_dim) each, of q(z given x, λ)."""

@@ -155,9 +155,7 @@ class BaSNetLocalizer(BaseLocalizer):
         terms["sparsity"] = self.sparsity, (batch.membership @ attention).sum() / batch.n_videos
         return terms
 
-    def _activation(
-        self, network: Any, attention: np.ndarray, logits: np.ndarray
-    ) -> Activation:
+    def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
         pooled = losses.top_k_mean([torch.from_numpy(logits)], TOP)
         probability = pooled.softmax(dim=1)[0, :-1].numpy()
         return Activation(attention, logits[:, :-1], np.zeros(len(probability)), probability)

@@ -138,9 +138,7 @@ class MILLocalizer(BaseLocalizer):
             return {"classification": (1.0, loss)}
         return {"classification": (1.0, loss), "sparsity": (self.sparsity, batch.mean(attention))}
 
-    def _activation(
-        self, network: Any, attention: np.ndarray, logits: np.ndarray
-    ) -> Activation:
+    def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
         if self.pooling == "topk":
             pooled = losses.top_k_mean([torch.from_numpy(logits)], self.topk)[0].numpy()
         else:

@@ -72,6 +72,7 @@ class _Threads:
         self.lock = threading.Lock()
         self.n_users = 0
         self.before = 1
+        self.here = threading.local()  # whether this thread of Python is such a user
 
 
 _threads = _Threads()
@@ -81,8 +82,9 @@ _threads = _Threads()
 def limited_threads(n_multiplications: float) -> Iterator[None]:
     """Use no more of torch's threads than a computation has work for, and give the setting back.
 
-    The number follows from the size of the computation alone. Of several computations at a time,
-    in threads of Python, the last one gives the setting back.
+    The number follows from the size of the computation alone. torch keeps it for each thread of
+    Python, so that each gives back its own; several may compute at a time, and one computation
+    within another.
 
     Parameters
     ----------
@@ -90,9 +92,12 @@ def limited_threads(n_multiplications: float) -> Iterator[None]:
         For the rows that go through the network at once: rows times weights.
     """
     with _threads.lock:
+        is_within = getattr(_threads.here, "is_limited", False)
         if not _threads.n_users:
             _threads.before = torch.get_num_threads()
+        outer = torch.get_num_threads() if is_within else _threads.before
         _threads.n_users += 1
+        _threads.here.is_limited = True
         n_useful = max(int(n_multiplications // PER_THREAD), 1)
         torch.set_num_threads(min(n_useful, _threads.before))
     try:
@@ -100,5 +105,5 @@ def limited_threads(n_multiplications: float) -> Iterator[None]:
     finally:
         with _threads.lock:
             _threads.n_users -= 1
-            if not _threads.n_users:
-                torch.set_num_threads(_threads.before)
+            _threads.here.is_limited = is_within
+            torch.set_num_threads(outer)
