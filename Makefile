@@ -1,12 +1,13 @@
 # Each command sets up what it needs: `make test` works in a fresh clone.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4
 # The real recordings that `make demo` and `make bench-quality` use when they are there.
 HAPT ?= $(wildcard ../shared/data/hapt.zip)
 
 .PHONY: test lint test-capped test-oldest audit fuzz coverage mutants docs demo bench bench-kernels bench-gpu bench-quality clean
 test: lint
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -15,12 +16,11 @@ lint: .venv/installed
 
 # What trains or predicts, on a CPU as it would be without AMX, and without AVX-512: no result that
 # a test or a page states may depend on the instructions that the machine has.
-CAPPED := tests/test_base.py tests/test_dgam_*.py tests/test_methods_*.py tests/test_multi_stream.py \
-	tests/test_training_*.py tests/test_inspection.py README.md docs
+CAPPED := tests/test_base.py tests/test_dgam_*.py tests/test_methods_*.py \
+	tests/test_multi_stream.py tests/test_training_*.py tests/test_checkpoints.py README.md docs
 test-capped: .venv/installed
-	ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 $(BIN)/python -m pytest -q $(CAPPED)
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
-		$(BIN)/python -m pytest -q $(CAPPED)
+	ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 $(PYTEST) $(CAPPED)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) $(CAPPED)
 
 # What users install: the wheel, made from the sdist, in an environment of its own. First as it is,
 # then with extras, in the lowest versions that it allows.

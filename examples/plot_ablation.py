@@ -48,8 +48,8 @@ for name, of_seeds in zip(ABLATION, maps, strict=True):
     print(f"{name:<9}", *(f"{value:5.1f}" for value in [*of_seeds, of_seeds.mean()]))
 
 # %%
-# Bars are means, dots the seeds. What the background's term brings by itself differs by seed, and
-# may be a loss. The guide, and then reconstruction, bring much for every seed.
+# Bars are means, and dots are single seeds. What the terms of background and guide contribute
+# differs from seed to seed, and may be a loss. Reconstruction adds much for every seed.
 
 figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 ax.bar(list(ABLATION), maps.mean(axis=1), width=0.6, color="#56B4E9")
@@ -59,7 +59,7 @@ ax.spines[["top", "right"]].set_visible(False)
 
 # %%
 # A boundary error is a detection that is much longer than the action that it overlaps, or covers
-# only some of it. With reconstruction there are about half as many, and they cost less.
+# only some of it. With reconstruction there are fewer, and they cost less.
 
 print("boundary errors of each seed, and the points of mAP that they cost")
 for name in ("+ L_guide", "+ L_re"):

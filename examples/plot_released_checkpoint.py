@@ -27,8 +27,8 @@ COLUMNS = {"rgb": slice(0, 16), "flow": slice(16, 32)}
 settings = {"max_epochs": 60, "warmup_epochs": 20, "n_snippets": 100, "learning_rate": 5e-3}
 trained = MultiStreamLocalizer(
     [
-        ("rgb", DGAMLocalizer(**THUMOS14_RGB | settings, random_state=0), COLUMNS["rgb"]),
-        ("flow", DGAMLocalizer(**THUMOS14_FLOW | settings, random_state=0), COLUMNS["flow"]),
+        ("rgb", DGAMLocalizer(**THUMOS14_RGB | settings, random_state=1), COLUMNS["rgb"]),
+        ("flow", DGAMLocalizer(**THUMOS14_FLOW | settings, random_state=1), COLUMNS["flow"]),
     ]
 ).fit(X_train, y_train)
 

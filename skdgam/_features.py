@@ -55,7 +55,7 @@ class Videos:
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, tuple):  # scikit-learn's (indices, ...)
-            return self.part(i[0])
+            return self.subset(i[0])
         i = self.indices[i]
         video = self._source[i] if self.in_memory else self._checked(i)
         return np.ascontiguousarray(video[:, self._columns])
@@ -75,7 +75,7 @@ class Videos:
         view.n_features = len(np.arange(self._n_columns)[view._columns])
         return view
 
-    def part(self, chosen: Any) -> "Videos":
+    def subset(self, chosen: Any) -> "Videos":
         """Show some of the videos only: indices, a mask or a slice."""
         view = copy.copy(self)
         view.indices, view.lengths = self.indices[chosen], self.lengths[chosen]

@@ -25,7 +25,7 @@ __all__ = ["FittedLocalizer"]
 
 
 class FittedLocalizer(LocalizerMixin, SharedParameters):
-    """The part of a localizer that follows from its weights and parameters.
+    """What follows from the weights and parameters of a localizer.
 
     What a method brings is described at :class:`skdgam.base.BaseLocalizer`.
     """
@@ -124,10 +124,13 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         network.load_state_dict(state, assign=True)
         return network.to(devices.resolve_device(self.device, fallback=True)).requires_grad_(False)
 
+    def _asked_architecture(self) -> dict[str, Any]:
+        """The parameters that shape the network of the next training."""
+        return {name: getattr(self, name) for name in self._architecture}
+
     def _fitted_architecture(self) -> dict[str, Any]:
         """What shaped the network; the parameters may have been set to something else since."""
-        shape = {name: getattr(self, name) for name in self._architecture}
-        return getattr(self, "architecture_", shape)
+        return getattr(self, "architecture_", self._asked_architecture())
 
     def _map_snippets(
         self,
@@ -273,7 +276,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         """Become fitted by weights; the architecture is by default that of the parameters."""
         if classes.dtype.kind not in "Uiubf" or classes.ndim != 1 or not len(classes):
             raise ValueError(f"{classes.tolist()} are no classes.")
-        shape = {name: getattr(self, name) for name in self._architecture} | (architecture or {})
+        shape = self._asked_architecture() | (architecture or {})
         expected = self._blank_network(n_features, len(classes), shape).state_dict()
         if weights.keys() != expected.keys():
             odd = sorted(weights.keys() ^ expected.keys())

@@ -42,7 +42,8 @@ SHARED_PARAMETERS = """
     memory : str or object with the joblib.Memory interface, default={memory}
         Where to keep trainings. A ``fit`` on the same features and labels, with the same
         parameters of training, takes its result from there. In a search, candidates that differ
-        only in localization then share one training. It needs an integer `random_state`.
+        only in localization then share one training. It needs an integer `random_state`, and is
+        not used with `warm_start`, checkpoints or callbacks.
     localization : {{"tcam", "attention"}}, default={localization!r}
         How intervals are found: in the attention-weighted class activation
         (:func:`skdgam.localization.tcam_proposals`), or in the attention

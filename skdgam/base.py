@@ -11,13 +11,14 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
+from torch import nn
 
 from skdgam._features import Videos, check_features
 from skdgam._fitted import FittedLocalizer
 from skdgam._typing import Indexed, PathOrName, keeps_type
 from skdgam._validation import check_classes, check_weak_labels
 from skdgam.layers import initialize
-from skdgam.sampling import balanced_parts
+from skdgam.sampling import balanced_folds
 from skdgam.training.callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
 from skdgam.training.checkpoints import Checkpoint, digest
 from skdgam.training.devices import resolve_device, resolve_precision
@@ -166,10 +167,12 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         begin = partial(
             self._run, videos, is_labelled, known, resumes, max_epochs, report, checkpoint
         )
-        if self.memory is None or resumes or checkpoint is not None or report is None:
-            attributes, ended = begin()
+        # A callback may stop a training, which is then no result of the parameters.
+        is_whole = not (resumes or checkpoint or report is None or hasattr(self, "_skl_callbacks"))
+        if self.memory is not None and is_whole:
+            attributes, ended = self._recall(videos, is_labelled, known, begin)
         else:
-            attributes, ended = self._recall(videos, is_labelled, begin)
+            attributes, ended = begin()
         self.__dict__.update(attributes)
         if isinstance(ended, Diverged):
             self.__dict__.pop("training_state_", None)  # Adam's moments have diverged, too
@@ -183,7 +186,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             )
             raise KeyboardInterrupt
         if report is not None:
-            some = some_snippets(videos.part(is_labelled.any(axis=1)))
+            some = some_snippets(videos.subset(is_labelled.any(axis=1)))
             attention = [values[:, 0] for values in self._map_heads(some)]
             warn_of_attention(attention, self._remedies)
         return self
@@ -210,7 +213,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             return {
                 "classes_": classes,
                 "n_features_in_": videos.n_features,
-                "architecture_": {name: getattr(self, name) for name in self._architecture},
+                "architecture_": self._asked_architecture(),
                 "weights_": to_arrays(trainer.network),
             }
 
@@ -218,13 +221,13 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         if self.early_stopping:
             held_out = self._held_out(is_labelled, trainer.seed)
             early_stopping = EarlyStopping(
-                videos.part(held_out),
+                videos.subset(held_out),
                 is_labelled[held_out],
                 self.n_iter_no_change,
                 self._predict_proba,
                 self._exclusive_classes,
             )
-            videos, is_labelled = videos.part(~held_out), is_labelled[~held_out]
+            videos, is_labelled = videos.subset(~held_out), is_labelled[~held_out]
         after_epoch = report and report(fitted)
         ended: Diverged | Interrupted | None = None
         try:
@@ -242,7 +245,11 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         return fitted() | attributes | {"training_state_": trainer.state()}, ended
 
     def _recall(
-        self, videos: Videos, is_labelled: np.ndarray, begin: Callable[[], tuple]
+        self,
+        videos: Videos,
+        is_labelled: np.ndarray,
+        classes: np.ndarray,
+        begin: Callable[[], tuple[dict[str, Any], Diverged | Interrupted | None]],
     ) -> tuple[dict[str, Any], Diverged | Interrupted | None]:
         """Take a training from `memory`, or train and keep it there."""
         if not isinstance(self.random_state, Integral):
@@ -258,8 +265,12 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             "precision": str(resolve_precision(self.precision, device)),
             "device": device.type,
         }
+        data = digest(videos, whole=True), is_labelled, classes
         remember = check_memory(self.memory).cache(_remember, ignore=["begin"])
-        return remember(settings, digest(videos), is_labelled, begin=begin)
+        try:
+            return remember(settings, data, begin=begin), None
+        except _CutOff as error:
+            return error.attributes, error.ended
 
     def _trainer(self, n_features: int, n_classes: int, seed: int | None = None) -> Trainer:
         """Begin a training.
@@ -270,9 +281,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         dtype = resolve_precision(self.precision, device)
         if seed is None or self.random_state is not None:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        shape = {name: getattr(self, name) for name in self._architecture}
-        network = self._blank_network(n_features, n_classes, shape).to_empty(device="cpu")
-        initialize(network, torch.Generator().manual_seed(seed))
+        network = self._fresh_network(n_features, n_classes, seed)
         sampling = Sampling(
             n_snippets=self.n_snippets,
             batch_size=self.batch_size,
@@ -282,10 +291,17 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             network.to(device), self._stages(), sampling, self.learning_rate, seed, dtype
         )
 
+    def _fresh_network(self, n_features: int, n_classes: int, seed: int) -> nn.Module:
+        """Make a network with initial weights."""
+        shape = self._asked_architecture()
+        network = self._blank_network(n_features, n_classes, shape).to_empty(device="cpu")
+        initialize(network, torch.Generator().manual_seed(seed))
+        return network
+
     def _held_out(self, is_labelled: np.ndarray, seed: int) -> np.ndarray:
         """Mask of the videos that early stopping watches."""
-        n_parts = round(1 / self.validation_fraction)
-        held_out = balanced_parts(is_labelled, n_parts, np.random.default_rng(seed)) == 0
+        n_folds = round(1 / self.validation_fraction)
+        held_out = balanced_folds(is_labelled, n_folds, np.random.default_rng(seed)) == 0
         held_out &= ~(is_labelled & (is_labelled.sum(axis=0) == 1)).any(axis=1)
         is_lost = is_labelled.any(axis=0) & ~is_labelled[~held_out].any(axis=0)
         if not held_out.any() or is_lost.any():
@@ -297,9 +313,20 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         return held_out
 
 
-def _remember(settings: dict, features: str, is_labelled: np.ndarray, begin: Callable) -> tuple:
-    """What `memory` keeps by its arguments but the last one."""
-    return begin()
+class _CutOff(Exception):
+    """A training that was cut off, which `memory` does not keep."""
+
+    def __init__(self, attributes: dict[str, Any], ended: Diverged | Interrupted):
+        super().__init__()
+        self.attributes, self.ended = attributes, ended
+
+
+def _remember(settings: dict[str, Any], data: tuple, begin: Callable) -> dict[str, Any]:
+    """Train; `memory` keeps the result by the arguments but the last one."""
+    attributes, ended = begin()
+    if ended is not None:
+        raise _CutOff(attributes, ended)
+    return attributes
 
 
 def _joined(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

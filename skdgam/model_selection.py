@@ -18,7 +18,7 @@ from skdgam._features import check_features
 from skdgam._typing import Indexed
 from skdgam._validation import check_weak_labels
 from skdgam.metrics import check_thresholds, mean_average_precision
-from skdgam.sampling import balanced_parts
+from skdgam.sampling import balanced_folds
 
 __all__ = [
     "WeakLabelKFold",
@@ -112,7 +112,7 @@ class WeakLabelKFold(BaseCrossValidator):
         rng = None
         if self.shuffle:
             rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-        fold = balanced_parts(is_labelled, self.n_splits, rng, groups)
+        fold = balanced_folds(is_labelled, self.n_splits, rng, groups)
         occurs = is_labelled.any(axis=0)
         missing = [
             classes[occurs & ~is_labelled[fold != k].any(axis=0)] for k in range(self.n_splits)
@@ -276,7 +276,7 @@ def separability_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
         _detected(*video, estimator.classes_)
         for video in zip(detections, videos.lengths, is_labelled, strict=True)
     ]
-    part = balanced_parts(is_labelled, 2, np.random.default_rng(0))
+    fold = balanced_folds(is_labelled, 2, np.random.default_rng(0))
     precision = []
     for half in (0, 1):
         (X_train, group), (X_test, true) = (
@@ -284,9 +284,9 @@ def separability_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
                 np.concatenate([videos[i] for i in chosen]),
                 np.concatenate([found[i] for i in chosen]),
             )
-            for chosen in (np.flatnonzero(part != half), np.flatnonzero(part == half))
+            for chosen in (np.flatnonzero(fold != half), np.flatnonzero(fold == half))
         )
-        occurs = np.append(True, is_labelled[part == half].any(axis=0))
+        occurs = np.append(True, is_labelled[fold == half].any(axis=0))
         of_group = np.zeros(len(occurs))
         known = np.flatnonzero(np.bincount(group) > 1)  # one snippet has no spread to learn from
         if len(known) > 1:

@@ -123,7 +123,7 @@ class _Transformed:
     def __getitem__(self, index):
         if np.ndim(index) or isinstance(index, slice):
             view = copy.copy(self)
-            view._videos = self._videos.part(index)
+            view._videos = self._videos.subset(index)
             return view
         return self._transform(self._videos[index])
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["balanced_parts", "mirrored_window", "stratified_sample", "uniform_sample"]
+__all__ = ["balanced_folds", "mirrored_window", "stratified_sample", "uniform_sample"]
 
 
 def stratified_sample(n_available: int, n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -87,22 +87,22 @@ def mirrored_window(n: int, radius: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
 
 
-def balanced_parts(
+def balanced_folds(
     is_labelled: np.ndarray,
-    n_parts: int,
+    n_folds: int,
     rng: np.random.Generator | None = None,
     groups: npt.ArrayLike | None = None,
 ) -> np.ndarray:
-    """Divide videos into parts that each hold their share of every class.
+    """Divide videos into folds that each hold their share of every class.
 
     One by one, those with the rarest classes first, videos go to where they are missing most:
-    where the squares of what each part has of a class, as a share of all, grow least. That counts
+    where the squares of what each fold has of a class, as a share of all, grow least. That counts
     for every class, for videos without a label, and for videos as such.
 
     Parameters
     ----------
     is_labelled : ndarray of bool of shape (n_videos, n_classes)
-    n_parts : int
+    n_folds : int
     rng : numpy.random.Generator, optional
         Shuffles the videos first; without it the order given decides between equals.
     groups : array-like of shape (n_videos,), optional
@@ -110,14 +110,14 @@ def balanced_parts(
 
     Returns
     -------
-    part : ndarray of int of shape (n_videos,), in [0, n_parts)
+    fold : ndarray of int of shape (n_videos,), in [0, n_folds)
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skdgam.sampling import balanced_parts
+    >>> from skdgam.sampling import balanced_folds
     >>> is_labelled = np.array([[1, 0], [1, 0], [1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
-    >>> balanced_parts(is_labelled, 2)
+    >>> balanced_folds(is_labelled, 2)
     array([0, 1, 0, 1, 0, 1])
     """
     everything = np.ones((len(is_labelled), 1))
@@ -131,10 +131,10 @@ def balanced_parts(
 
     order = np.arange(len(amount)) if rng is None else rng.permutation(len(amount))
     order = order[np.argsort(-amount[order].max(axis=1), kind="stable")]
-    part = np.empty(len(amount), dtype=int)
-    filled = np.zeros((n_parts, amount.shape[1]))
+    fold = np.empty(len(amount), dtype=int)
+    filled = np.zeros((n_folds, amount.shape[1]))
     for k in order:
         growth = ((2 * filled + amount[k]) * amount[k]).sum(axis=1)
-        part[k] = growth.argmin()
-        filled[part[k]] += amount[k]
-    return part[group]
+        fold[k] = growth.argmin()
+        filled[fold[k]] += amount[k]
+    return fold[group]

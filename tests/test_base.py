@@ -2,6 +2,7 @@
 
 import lzma
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -219,11 +220,7 @@ def test_shared_parameters_are_documented_with_their_defaults(method):
     cls = METHODS[method]
     assert "{shared}" not in cls.__doc__
     for name, value in cls().get_params().items():
-        assert (
-            f"{name} : " in cls.__doc__
-            or f"{name}, " in cls.__doc__
-            or f", {name} : " in cls.__doc__
-        )
+        assert re.search(rf"^    (\w+, )*{name}(, \w+)* : ", cls.__doc__, re.MULTILINE), name
         assert name in cls._parameter_constraints, name
         cls(**{name: value})._validate_params()
 
@@ -282,7 +279,7 @@ def test_what_is_recalled_is_what_was_trained_and_goes_on(data, tmp_path, monkey
     assert_same(again.partial_fit(*data), make("mil", max_epochs=5).fit(*data))
 
 
-@pytest.mark.parametrize("change", ["features", "labels", "parameters", "seed", "epochs"])
+@pytest.mark.parametrize("change", ["features", "labels", "names", "parameters", "seed", "epochs"])
 def test_another_training_is_not_recalled(data, tmp_path, monkeypatch, change):
     X, y = data
     make("mil", memory=str(tmp_path)).fit(X, y)
@@ -291,8 +288,27 @@ def test_another_training_is_not_recalled(data, tmp_path, monkeypatch, change):
     model = make("mil", memory=str(tmp_path), **settings.get(change, {}))
     X = [*X[:-1], X[-1] + np.float32(1e-3)] if change == "features" else X
     y = [*y[:-1], []] if change == "labels" else y
+    if change == "names":
+        y = [[label.replace("action", "move") for label in v["label"].tolist()] for v in y]
     model.fit(X, y)
     assert trained
+
+
+def test_a_training_that_was_cut_off_is_not_kept(data, tmp_path, monkeypatch):
+    run_epoch = Trainer.run_epoch
+
+    def interrupted(self, *arguments):
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        return run_epoch(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "run_epoch", interrupted)
+    model = make("mil", memory=str(tmp_path))
+    with pytest.warns(UserWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
+        model.fit(*data)
+    assert model.n_epochs_ == 2
+    monkeypatch.undo()
+    assert model.fit(*data).n_epochs_ == 4
 
 
 def test_memory_needs_a_seed(data, tmp_path):

@@ -304,7 +304,7 @@ def test_labels_of_unknown_videos(made, tmp_path, capsys):
         (["--preset", "SENSORS"] * 2, "There are 2 presets for 1 streams; give each one."),
         (
             ["--preset", "sensors"],
-            "--preset is 'sensors'; for this method, there are THUMOS14_RGB, ",
+            "--preset is 'sensors'; for this method, there are THUMOS",
         ),
     ],
 )

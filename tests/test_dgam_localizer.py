@@ -280,7 +280,7 @@ def test_curves_have_one_value_a_snippet(data, fitted):
     assert all((curve.sum(axis=1) < 1).all() for curve in tcam)
 
 
-def test_long_videos_go_through_the_networks_in_parts(data, fitted, monkeypatch):
+def test_long_videos_go_through_the_networks_in_folds(data, fitted, monkeypatch):
     X, _ = data
     whole = fitted.attention(X)
     monkeypatch.setitem(inference.ROWS_AT_ONCE, "cpu", 16)
@@ -571,7 +571,7 @@ def test_going_on_from_weights_alone_keeps_them_and_starts_the_optimizer_anew(da
         ({"X": [np.zeros((5, 3))]}, r"X\[0\] has 3 features, but the model was fitted with 12"),
         (
             {"latent_dim": 16},
-            "a parameter that shapes it has changed; set it back, or fit anew with warm_start=False",
+            "a parameter that shapes it has changed; set it back, or fit anew",
         ),
     ],
 )
@@ -709,6 +709,12 @@ def released_checkpoint(fitted, tmp_path):
     }
     torch.save(state, tmp_path / "rgb.pth")
     return tmp_path / "rgb.pth"
+
+
+def test_a_released_checkpoint_touches_no_global_generator(fitted, released_checkpoint):
+    before = torch.get_rng_state()
+    DGAMLocalizer.from_released(released_checkpoint, fitted.classes_)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_released_checkpoint_localizes(data, fitted, released_checkpoint):

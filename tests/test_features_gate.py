@@ -84,7 +84,7 @@ def test_a_part_keeps_the_numbers_of_the_videos_for_errors():
 
     lazy = Spoiling()
     lazy.spoilt = False
-    part = check_features(lazy).part(np.array([False, True]))
+    part = check_features(lazy).subset(np.array([False, True]))
     assert len(part) == 1
     assert part.lengths.tolist() == [len(VIDEOS[1])]
     np.testing.assert_array_equal(part[0], VIDEOS[1])

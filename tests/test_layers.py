@@ -200,7 +200,5 @@ def test_weights_that_nothing_draws_are_refused():
     with torch.device("meta"):
         network = nn.Sequential(Linear(2, 2), nn.LayerNorm(2))
     network.to_empty(device="cpu")
-    with pytest.raises(
-        TypeError, match="draws the weights 1.weight, since LayerNorm has no method"
-    ):
+    with pytest.raises(TypeError, match="draws the weights 1.weight, since LayerNorm has"):
         initialize(network, torch.Generator())

@@ -32,9 +32,8 @@ class Reference:
             for kind in ("weight", "bias"):
                 if f"{prefix}{theirs}.{kind}" in self.arrays.files:
                     value = self[f"{prefix}{theirs}.{kind}"]
-                    value = (
-                        value.swapaxes(1, 2).reshape(len(value), -1) if value.ndim > 1 else value
-                    )
+                    if kind == "weight":  # (outputs, inputs, kernel)
+                        value = value.swapaxes(1, 2).reshape(len(value), -1)
                     found[f"{ours}.{kind}"] = value.astype(np.float32)
         return found
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skdgam.sampling import balanced_parts, mirrored_window, stratified_sample, uniform_sample
+from skdgam.sampling import balanced_folds, mirrored_window, stratified_sample, uniform_sample
 
 counts = st.integers(1, 200)
 
@@ -46,35 +46,35 @@ def label_sets():
     return arrays(bool, st.tuples(st.integers(4, 40), st.integers(1, 5)))
 
 
-@given(is_labelled=label_sets(), n_parts=st.integers(2, 4), seed=st.integers(0, 9))
-def test_balanced_parts_hold_about_as_many_videos_each(is_labelled, n_parts, seed):
-    part = balanced_parts(is_labelled, n_parts, np.random.default_rng(seed))
-    sizes = np.bincount(part, minlength=n_parts)
+@given(is_labelled=label_sets(), n_folds=st.integers(2, 4), seed=st.integers(0, 9))
+def test_balanced_folds_hold_about_as_many_videos_each(is_labelled, n_folds, seed):
+    part = balanced_folds(is_labelled, n_folds, np.random.default_rng(seed))
+    sizes = np.bincount(part, minlength=n_folds)
     assert sizes.sum() == len(is_labelled)
     assert sizes.max() - sizes.min() <= 3
 
 
-@given(n_first=st.integers(3, 40), n_second=st.integers(3, 12), n_parts=st.integers(2, 3))
-def test_balanced_parts_of_single_labels_are_within_a_video_of_even(n_first, n_second, n_parts):
+@given(n_first=st.integers(3, 40), n_second=st.integers(3, 12), n_folds=st.integers(2, 3))
+def test_balanced_folds_of_single_labels_are_within_a_video_of_even(n_first, n_second, n_folds):
     is_labelled = np.repeat(np.eye(2, dtype=bool), [n_first, n_second], axis=0)
-    part = balanced_parts(is_labelled, n_parts)
+    part = balanced_folds(is_labelled, n_folds)
     for of_class in is_labelled.T:
-        counts = np.bincount(part[of_class], minlength=n_parts)
+        counts = np.bincount(part[of_class], minlength=n_folds)
         assert counts.max() - counts.min() <= 1
 
 
 @given(
-    is_labelled=label_sets(), n_groups=st.integers(1, 6), n_parts=st.integers(2, 3), data=st.data()
+    is_labelled=label_sets(), n_groups=st.integers(1, 6), n_folds=st.integers(2, 3), data=st.data()
 )
-def test_balanced_parts_keep_groups_together(is_labelled, n_groups, n_parts, data):
+def test_balanced_folds_keep_groups_together(is_labelled, n_groups, n_folds, data):
     groups = data.draw(arrays(int, len(is_labelled), elements=st.integers(0, n_groups)))
-    part = balanced_parts(is_labelled, n_parts, groups=groups)
+    part = balanced_folds(is_labelled, n_folds, groups=groups)
     for group in np.unique(groups):
         assert len(set(part[groups == group])) == 1
 
 
-def test_balanced_parts_are_shuffled_by_the_generator():
+def test_balanced_folds_are_shuffled_by_the_generator():
     is_labelled = np.ones((20, 1), dtype=bool)
-    parts = [balanced_parts(is_labelled, 2, np.random.default_rng(s)) for s in (0, 0, 1)]
+    parts = [balanced_folds(is_labelled, 2, np.random.default_rng(s)) for s in (0, 0, 1)]
     np.testing.assert_array_equal(parts[0], parts[1])
     assert (parts[0] != parts[2]).any()

@@ -207,16 +207,16 @@ def stop_early(videos, patience, max_epochs):
     """Train on two videos and watch the three others; the labels of one of them are wrong."""
     trainer = make_trainer()
     watched = EarlyStopping(
-        videos.part(IS_WATCHED), IS_LABELLED[IS_WATCHED], patience, probability_of, exclusive=True
+        videos.subset(IS_WATCHED), IS_LABELLED[IS_WATCHED], patience, probability_of, exclusive=True
     )
-    rest = videos.part(~IS_WATCHED), IS_LABELLED[~IS_WATCHED]
+    rest = videos.subset(~IS_WATCHED), IS_LABELLED[~IS_WATCHED]
     history = train(trainer, *rest, max_epochs, early_stopping=watched)
     return trainer, history["validation"], watched
 
 
 def test_validation_is_the_loss_on_the_held_out_videos_after_each_epoch(videos):
     trainer, loss, watched = stop_early(videos, patience=99, max_epochs=1)
-    probability = probability_of(trainer.network, videos.part(IS_WATCHED))
+    probability = probability_of(trainer.network, videos.subset(IS_WATCHED))
     of_labels = [
         np.log(probability[0]).mean(),  # two labels, that have equal shares
         np.log(1 - probability[1].sum()),  # none
@@ -241,7 +241,7 @@ def test_early_stopping_keeps_the_training_of_the_least_loss(videos):
 def test_the_epoch_that_stops_early_is_reported_as_the_last(videos):
     told = []
     watched = EarlyStopping(
-        videos.part(IS_WATCHED),
+        videos.subset(IS_WATCHED),
         IS_LABELLED[IS_WATCHED],
         2,
         lambda network, videos: np.full((len(videos), 2), 0.25),  # which never gets better
@@ -262,7 +262,7 @@ def test_what_is_resumed_may_stay_the_best(videos):
     before = trainer.weights()
     losses = iter([0.9, 0.5, 0.5, 0.5])  # probabilities of what is right
     watched = EarlyStopping(
-        videos.part([0]),
+        videos.subset([0]),
         IS_LABELLED[[0]],
         3,
         lambda network, videos: np.array([[next(losses), 0.0]]),

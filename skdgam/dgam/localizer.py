@@ -6,7 +6,6 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-import torch
 from scipy.special import expit, softmax
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -19,7 +18,6 @@ from skdgam.dgam import presets
 from skdgam.dgam.networks import DGAM
 from skdgam.dgam.objective import Objective, class_probability
 from skdgam.dgam.released import read_released
-from skdgam.layers import initialize
 from skdgam.localization import Activation
 from skdgam.training.batches import Batch
 from skdgam.training.inference import to_arrays
@@ -252,8 +250,7 @@ class DGAMLocalizer(BaseLocalizer):
             )
         for name in ("classifier.weight", "classifier.bias"):
             weights[name] = weights[name][[*order, n_outputs - 1]]
-        fresh = DGAM(n_features, n_outputs - 1, latent_dim=model.latent_dim)
-        initialize(fresh, torch.Generator().manual_seed(0))
+        fresh = model._fresh_network(n_features, n_outputs - 1, seed=0)
         return model._set_weights(labels, to_arrays(fresh) | weights, n_features)
 
     @classmethod

@@ -71,7 +71,7 @@ class Batch:
         How many snippets each video counts as. A shorter one weighs each of its snippets more,
         which is what repeating them comes to, without the work.
     n_videos : int
-        Videos of the whole batch, of which these may be a part.
+        Videos of the whole batch, of which these may be a piece.
     epoch : int
         Epochs that have been trained before.
     """
@@ -113,7 +113,7 @@ class Batch:
     def mean(self, values: Tensor) -> Tensor:
         """Mean of values (n_rows,) over the snippets of each video, and then over videos.
 
-        Of a part of a batch it is this part's contribution.
+        Of a piece of a batch it is this piece's contribution.
         """
         return values.float() @ self.shares
 
@@ -148,8 +148,8 @@ class Batch:
         """Set a share of the values (n_rows, k) to 0 in training, and scale up the others."""
         if not share or self.deviates is None:
             return values
-        keep = self.noise(values.shape[1]) > ndtri(share)
-        return values * keep.to(values.dtype).mul_(1 / (1 - share))
+        dropout_mask = self.noise(values.shape[1]) > ndtri(share)
+        return values * dropout_mask.to(values.dtype).mul_(1 / (1 - share))
 
 
 class HostFeatures:

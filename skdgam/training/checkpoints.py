@@ -165,9 +165,12 @@ class Checkpoint:
         io.write_model(self.path, description, arrays)
 
 
-def digest(videos: Videos) -> str:
-    """Digest of features: of all that is in memory, and of a sample of a lazy sequence."""
-    if videos.in_memory:
+def digest(videos: Videos, whole: bool = False) -> str:
+    """Digest of features: of all that is in memory, and of a sample of a lazy sequence.
+
+    With `whole`, a lazy sequence is read through, too.
+    """
+    if videos.in_memory or whole:
         return _digest_of([videos.lengths, *videos])
     chosen = np.unique(np.linspace(0, len(videos) - 1, N_LOOKED_AT).astype(int))
     return _digest_of([videos.lengths, *(videos[i][0] for i in chosen)])

@@ -62,6 +62,6 @@ def warn_of_attention(attention: Sequence[np.ndarray], remedies: Mapping[int, st
 def some_snippets(videos: Videos) -> Iterator[np.ndarray]:
     """Yield the middle of some of the videos."""
     chosen = np.unique(np.linspace(0, len(videos) - 1, N_VIDEOS).astype(int))
-    for video in videos.part(chosen):
+    for video in videos.subset(chosen):
         first = max(len(video) - N_SNIPPETS, 0) // 2
         yield video[first : first + N_SNIPPETS]

@@ -178,14 +178,17 @@ class Trainer:
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in learned)
         lengths, n_snippets = features.lengths[chosen], self.sampling.n_snippets
-        lengths = lengths if n_snippets is None else np.minimum(lengths, n_snippets)
+        counts_as = lengths
+        if n_snippets is not None:
+            lengths = np.minimum(lengths, n_snippets)
+            counts_as = np.full_like(lengths, n_snippets)
         total: dict[str, Tensor] = {}
-        for part in split(lengths, self.device, self.dtype):
+        for piece in split(lengths, self.device, self.dtype):
             batch = Batch(
-                x=features.rows(chosen[part], drawn),
-                lengths=lengths[part],
-                labels=torch.from_numpy(is_labelled[chosen[part]]).to(self.device, torch.float32),
-                n_snippets=lengths[part] * 0 + (n_snippets or lengths[part]),
+                x=features.rows(chosen[piece], drawn),
+                lengths=lengths[piece],
+                labels=torch.from_numpy(is_labelled[chosen[piece]]).to(self.device, torch.float32),
+                n_snippets=counts_as[piece],
                 n_videos=len(chosen),
                 epoch=self.epoch,
                 deviates=self._deviates,
