@@ -16,7 +16,8 @@ from joblib import Parallel, delayed
 from quality import add_options, data_from, heading, in_processes
 
 from skdgam import DGAMLocalizer
-from skdgam.inspection import attention_statistics, swap_attention
+from skdgam.dgam import swap_attention
+from skdgam.inspection import attention_statistics
 from skdgam.metrics import average_precision, error_analysis, mean_average_precision
 from skdgam.presets import SENSORS
 

@@ -24,9 +24,9 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.preprocessing import StandardScaler
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, __version__
-from skdgam.baselines import MILLocalizer
 from skdgam.datasets import load_hapt, make_untrimmed
 from skdgam.intervals import make_intervals
+from skdgam.methods import MILLocalizer
 from skdgam.metrics import mean_average_precision
 from skdgam.presets import SENSORS
 

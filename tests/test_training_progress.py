@@ -97,11 +97,12 @@ def test_updates_that_follow_too_soon_are_not_written(time, capsys):
     assert "epoch 3/1000" in capsys.readouterr().err
 
 
-def test_the_line_stays_one_line_however_many_terms_there_are(time, capsys):
-    line = Progress(1000)
-    after(time, 3)
-    line.update(0, {f"term_{k}": 1.0 for k in range(50)})
-    assert len(on_screen(capsys.readouterr().err)) <= 110
+def test_only_losses_that_fit_the_terminal_are_shown(time, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    line = Progress(10)
+    time.now += 10
+    line.update(4, {"foreground": 1.0, "background": 2.0, "guide": 3.0})
+    assert on_screen(capsys.readouterr().err) == "epoch 5/10, 0:10 left  foreground 1.000"
 
 
 def test_the_line_is_erased_at_the_end(time, capsys):

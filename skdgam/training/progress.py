@@ -1,6 +1,7 @@
 """A line that tells how far a training is, where somebody watches."""
 
 import multiprocessing
+import shutil
 import sys
 import threading
 import time
@@ -39,8 +40,11 @@ class Progress:
             return
         self._written = now
         left = (now - self._begun) / (epoch + 1) * (self._n_epochs - epoch - 1)
-        terms = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
-        line = f"epoch {epoch + 1}/{self._n_epochs}, {_clock(left)} left  {terms}"[:110]
+        line = f"epoch {epoch + 1}/{self._n_epochs}, {_clock(left)} left"
+        for name, value in means.items():
+            term = f"  {name} {value:.3f}"
+            if len(line) + len(term) < shutil.get_terminal_size().columns:
+                line += term
         self._write(line)
 
     def close(self) -> None:
