@@ -107,11 +107,11 @@ class Parameters(BaseEstimator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.__doc__ = cls.__doc__ or super(cls, cls).__doc__ or ""
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         defaults = {field.name: field.default for field in fields(cls)}
-        cls.__doc__ = (cls.__doc__ or "").replace(
-            "    {shared}\n", SHARED_PARAMETERS.format(**defaults)[1:]
-        )
+        shared = SHARED_PARAMETERS.format(**defaults)[1:]
+        cls.__doc__ = cls.__doc__.replace("    {shared}\n", shared)
 
 
 class SharedParameters(Parameters):

@@ -245,6 +245,14 @@ def test_parameters_are_those_of_scikit_learn():
         Mine(3)
 
 
+def test_a_subclass_without_words_has_those_of_its_base():
+    class Mine(METHODS["mil"]):
+        topk: int = 3
+
+    assert Mine.__doc__ == METHODS["mil"].__doc__
+    assert Mine().topk == 3
+
+
 # --- memory ---
 
 

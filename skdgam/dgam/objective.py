@@ -97,7 +97,7 @@ class Objective:
             activation, attention, batch.membership, bias, self.pooling
         )
         tcam = losses.smooth(
-            class_probability(activation, bias, self.classification),
+            class_probability(activation.detach(), bias.detach(), self.classification),
             batch.neighbours(SMOOTHING_RADIUS),
             smoothing_kernel(activation.device),
         )
