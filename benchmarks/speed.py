@@ -47,7 +47,7 @@ SETTINGS = {"batch_size": BATCH, "n_snippets": N_SNIPPETS, "learning_rate": 1e-3
 SNIPPET_SECONDS = 0.64
 # THUMOS14's annotations, where they lie beside the project.
 ANNOTATIONS = Path(__file__).parents[2] / "shared/data/thumos14_annotations.json"
-# BaSNet's convolutions, 2048 wide, take a hundred times as long as the other networks.
+# BaSNet's convolutions, 2048 wide, take fifty times as long as the networks of DGAM.
 N_VIDEOS = {"basnet": 16}
 
 

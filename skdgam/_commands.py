@@ -86,9 +86,12 @@ def _localizers(arguments):
     """A localizer for each stream, with its preset and parameters."""
     from skdgam.methods import METHODS
 
-    method = METHODS.get(arguments.method or next(iter(METHODS)))
+    name, *others = arguments.method or METHODS
+    if arguments.method and others:
+        raise Refused("--method is given more than once; all streams have the same.")
+    method = METHODS.get(name)
     if method is None:
-        raise Refused(f"--method is {arguments.method!r}; there are {', '.join(METHODS)}.")
+        raise Refused(f"--method is {name!r}; there are {', '.join(METHODS)}.")
     n_streams, chosen = len(arguments.features), arguments.preset
     unknown = [name for name in chosen if name not in method.presets]
     if unknown:

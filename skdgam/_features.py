@@ -185,6 +185,8 @@ def _snippets(video: Any, where: str) -> np.ndarray:
     """One video as a C-contiguous 2-D float32 array, so that its layout cannot change a result."""
     if hasattr(video, "detach"):  # a tensor, of whatever device
         video = video.detach().cpu()
+        if str(video.dtype) == "torch.bfloat16":  # which NumPy does not know
+            video = video.float()
     if np.ma.is_masked(video):
         raise ValueError(
             f"{where} has masked values; every feature must be there. Fill them or leave their "

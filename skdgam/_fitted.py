@@ -79,7 +79,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         -------
         attention : list of n ndarrays of shape (n_snippets_i,), in [0, 1]
         """
-        return [values[:, 0] for values in self._map_heads(self._check(X))]
+        return [values[:, 0] for values in self._map_snippets(_heads, self._check(X))]
 
     def class_activation(self, X: Indexed) -> list[np.ndarray]:
         """Probability of each class in every snippet, not weighted by attention.
@@ -98,7 +98,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         def probability(network: nn.Module, batch: Batch) -> Tensor:
             return self._class_probability(network, network(batch)[1])
 
-        return self._map_snippets(probability, self._check(X))
+        return list(self._map_snippets(probability, self._check(X)))
 
     @property
     def clock(self) -> SnippetClock:
@@ -113,7 +113,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
     def _blank_network(self, n_features: int, n_classes: int, shape: dict[str, Any]) -> nn.Module:
         """A network without values: nothing is drawn, and no memory taken."""
         with torch.device("meta"):
-            return type(self)._network(n_features, n_classes, **shape)
+            return type(self)._network(n_features, n_classes, **shape).float()
 
     def _fitted_network(self) -> nn.Module:
         network = self._blank_network(
@@ -122,7 +122,8 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         # torch.tensor copies: arrays that were loaded as memory maps are not writable.
         state = {name: torch.tensor(value) for name, value in self.weights_.items()}
         network.load_state_dict(state, assign=True)
-        return network.to(devices.resolve_device(self.device, fallback=True)).requires_grad_(False)
+        network.to(devices.resolve_device(self.device, fallback=True))
+        return network.eval().requires_grad_(False)
 
     def _asked_architecture(self) -> dict[str, Any]:
         """The parameters that shape the network of the next training."""
@@ -137,54 +138,32 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         function: Callable[[nn.Module, Batch], Tensor],
         videos: Iterable[np.ndarray],
         network: nn.Module | None = None,
-    ) -> list[np.ndarray]:
-        """Evaluate function(network, batch) for all snippets, an array for each video."""
-        return list(self._iterate_snippets(function, videos, network))
-
-    def _iterate_snippets(
-        self,
-        function: Callable[[nn.Module, Batch], Tensor],
-        videos: Iterable[np.ndarray],
-        network: nn.Module | None = None,
     ) -> Iterator[np.ndarray]:
-        network = self._fitted_network() if network is None else network
+        """Yield function(network, batch) of the fitted network for the snippets of each video."""
+        network = network or self._fitted_network()
         # In float32 unless asked otherwise, so that what is found does not depend on the machine.
         device = next(network.parameters()).device
         rough = self.precision == "bfloat16" and devices.has_bfloat16(device)
-        dtype = torch.bfloat16 if rough else torch.float32
-        return map_snippets(function, network, videos, dtype)
+        return map_snippets(function, network, videos, torch.bfloat16 if rough else torch.float32)
 
-    def _map_heads(
-        self, videos: Iterable[np.ndarray], network: nn.Module | None = None
-    ) -> Iterator[np.ndarray]:
-        """Yield attention and class activation side by side, (n_snippets, 1 + n_columns)."""
-
-        def heads(network: nn.Module, batch: Batch) -> Tensor:
-            return torch.column_stack(network(batch))
-
-        return self._iterate_snippets(heads, videos, network)
-
-    def _activations(
-        self, videos: Videos, network: nn.Module | None = None, n_used: np.ndarray | None = None
-    ) -> Iterator[Activation]:
-        """Yield what the network says of each video, on n_used[i] of its snippets.
-
-        By default these are the snippets that are used for localization.
-        """
+    def _activations(self, videos: Videos) -> Iterator[Activation]:
+        """Yield what the network says of each video, on the snippets used for localization."""
         self._check_settings()  # parameters may have been set since fit
-        network = self._fitted_network() if network is None else network
-        if n_used is None:
-            n_used = np.clip(videos.lengths, self.min_snippets, self.max_snippets)
+        network = self._fitted_network()
+        n_used = np.clip(videos.lengths, self.min_snippets, self.max_snippets)
         used = (
             video if len(video) == n else video[uniform_sample(len(video), n)]
             for video, n in zip(videos, n_used.tolist(), strict=True)
         )
-        for values in self._map_heads(used, network):
+        for values in self._map_snippets(_heads, used, network):
             yield self._activation(network, values[:, 0], values[:, 1:])
 
     def _predict_proba(self, network: nn.Module, videos: Videos) -> np.ndarray:
         """Probability of each class in each video, by a network that is being trained."""
-        of_videos = self._activations(videos, network, videos.lengths)
+        of_videos = (
+            self._activation(network, values[:, 0], values[:, 1:])
+            for values in map_snippets(_heads, network, videos)
+        )
         return np.stack([activation.probability for activation in of_videos])
 
     def _propose(
@@ -245,7 +224,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
     @classmethod
     def _from_description(cls, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """Rebuild what ``_describe`` has described; whatever is wrong with it is an error."""
-        model = cls(**description["params"])
+        model = cls(**description["params"] | {"memory": None})  # no file opens a folder
         model._check_settings()
         of_kind: dict[str, dict[str, np.ndarray]] = {"weights": {}, "history": {}}
         for name, array in arrays.items():
@@ -276,6 +255,8 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         """Become fitted by weights; the architecture is by default that of the parameters."""
         if classes.dtype.kind not in "Uiubf" or classes.ndim != 1 or not len(classes):
             raise ValueError(f"{classes.tolist()} are no classes.")
+        if not np.array_equal(np.unique(classes), classes):
+            raise ValueError(f"The classes {classes.tolist()} are not sorted, or some are equal.")
         shape = self._asked_architecture() | (architecture or {})
         expected = self._blank_network(n_features, len(classes), shape).state_dict()
         if weights.keys() != expected.keys():
@@ -292,3 +273,8 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         self.classes_, self.n_features_in_ = classes, n_features
         self.architecture_, self.weights_ = shape, weights
         return self
+
+
+def _heads(network: nn.Module, batch: Batch) -> Tensor:
+    """Attention and class activation side by side, (n_rows, 1 + n_columns)."""
+    return torch.column_stack(network(batch))

@@ -1,6 +1,9 @@
 """Parameters that every localizer has: defined, documented and constrained once."""
 
-from dataclasses import dataclass, fields
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from typing import Any, dataclass_transform
 
@@ -108,10 +111,20 @@ class Parameters(BaseEstimator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__doc__ = cls.__doc__ or super(cls, cls).__doc__ or ""
+        # Another default needs no annotation, and what begins with an underscore is no parameter.
+        inherited = [field.name for field in fields(cls)] if is_dataclass(cls) else []
+        annotated = {name: Any for name in inherited if name in vars(cls)}
+        annotated |= inspect.get_annotations(cls)
+        cls.__annotations__ = {k: v for k, v in annotated.items() if not k.startswith("_")}
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         defaults = {field.name: field.default for field in fields(cls)}
-        shared = SHARED_PARAMETERS.format(**defaults)[1:]
-        cls.__doc__ = cls.__doc__.replace("    {shared}\n", shared)
+        shared = textwrap.dedent(SHARED_PARAMETERS.format(**defaults))[1:]
+        cls.__doc__ = re.sub(  # Python 3.13 takes the indentation of docstrings away
+            r"^( *)\{shared\}\n",
+            lambda mark: textwrap.indent(shared, mark[1]),
+            cls.__doc__,
+            flags=re.MULTILINE,
+        )
 
 
 class SharedParameters(Parameters):

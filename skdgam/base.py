@@ -1,7 +1,9 @@
 """BaseLocalizer: the training of a localizer, whatever its method."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
@@ -13,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 from torch import nn
 
+from skdgam import __version__
 from skdgam._features import Videos, check_features
 from skdgam._fitted import FittedLocalizer
 from skdgam._typing import Indexed, PathOrName, keeps_type
@@ -102,7 +105,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         resumes = self.warm_start and hasattr(self, "weights_")
         written = None
         if checkpoint is not None:
-            written = Checkpoint(checkpoint, checkpoint_every, self._training_settings())
+            settings = {"method": type(self).__qualname__} | self._training_settings()
+            written = Checkpoint(checkpoint, checkpoint_every, settings)
         report = partial(AfterEpoch, self, X, y)
         return self._train(X, y, None, resumes, self.max_epochs, report, written)
 
@@ -169,26 +173,28 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         )
         # A callback may stop a training, which is then no result of the parameters.
         is_whole = not (resumes or checkpoint or report is None or hasattr(self, "_skl_callbacks"))
-        if self.memory is not None and is_whole:
-            attributes, ended = self._recall(videos, is_labelled, known, begin)
-        else:
-            attributes, ended = begin()
+        # Whatever mode of gradients this is called in, training needs them.
+        with torch.inference_mode(False), torch.enable_grad():
+            if self.memory is not None and is_whole:
+                attributes, ended = self._recall(videos, is_labelled, known, begin)
+            else:
+                attributes, ended = begin()
         self.__dict__.update(attributes)
         if isinstance(ended, Diverged):
             self.__dict__.pop("training_state_", None)  # Adam's moments have diverged, too
             raise FloatingPointError(*ended.args)
         if ended is not None:
             warnings.warn(
-                f"Training was interrupted after epoch {self.n_epochs_}. The localizer is fitted, "
-                "and with warm_start=True, fit goes on from there.",
+                f"Training was interrupted after epoch {self.n_epochs_}. This "
+                f"{type(self).__name__} is fitted, and with warm_start=True, its fit goes on from "
+                "there.",
                 UserWarning,
                 stacklevel=4,
             )
             raise KeyboardInterrupt
         if report is not None:
-            some = some_snippets(videos.subset(is_labelled.any(axis=1)))
-            attention = [values[:, 0] for values in self._map_heads(some)]
-            warn_of_attention(attention, self._remedies)
+            some = list(some_snippets(videos.subset(is_labelled.any(axis=1))))
+            warn_of_attention(self.attention(some), self._remedies)
         return self
 
     def _run(
@@ -206,6 +212,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             videos.n_features, len(classes), None if checkpoint is None else checkpoint.seed
         )
         if resumes:
+            self._check_architecture()
             state = getattr(self, "training_state_", None)  # no part of a model file
             trainer.resume(self.weights_, getattr(self, "n_epochs_", 0), state)
 
@@ -259,7 +266,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             )
         device = resolve_device(self.device)
         settings = self._training_settings() | {
-            "method": type(self).__qualname__,
+            "method": _code(type(self)),
+            "version": __version__,
             "max_epochs": self.max_epochs,
             "random_state": int(self.random_state),
             "precision": str(resolve_precision(self.precision, device)),
@@ -291,6 +299,16 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             network.to(device), self._stages(), sampling, self.learning_rate, seed, dtype
         )
 
+    def _check_architecture(self) -> None:
+        """Refuse to go on with a network that parameters no longer describe."""
+        fitted = self._fitted_architecture()
+        for name, value in self._asked_architecture().items():
+            if value != fitted[name]:
+                raise ValueError(
+                    f"{name} is {value!r}, but the model to go on from has {fitted[name]!r}; set "
+                    "it back, or fit anew with warm_start=False."
+                )
+
     def _fresh_network(self, n_features: int, n_classes: int, seed: int) -> nn.Module:
         """Make a network with initial weights."""
         shape = self._asked_architecture()
@@ -311,6 +329,20 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 "or early_stopping=False."
             )
         return held_out
+
+
+def _code(cls: type) -> list[str]:
+    """What a training depends on of a method's code: names of classes, and their source.
+
+    The source of classes of this package follows from its version.
+    """
+    code = []
+    for base in cls.__mro__:
+        code.append(f"{base.__module__}.{base.__qualname__}")
+        if base.__module__.split(".")[0] not in ("skdgam", "sklearn", "builtins"):
+            with suppress(OSError, TypeError):  # it was typed into an interpreter
+                code.append(inspect.getsource(base))
+    return code
 
 
 class _CutOff(Exception):

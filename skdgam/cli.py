@@ -128,6 +128,8 @@ def _parser():
     )
     fit.add_argument(
         "--method",
+        action="append",
+        default=[],
         metavar="NAME",
         help="another method than the default, by its name in skdgam.methods.METHODS",
     )

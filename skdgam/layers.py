@@ -75,8 +75,14 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
     Raises
     ------
     TypeError
-        If a layer has weights that nothing would give a value.
+        If a layer has weights that nothing would give a value, has buffers, which are neither
+        trained nor kept, or draws from the global generator.
     """
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            raise TypeError(f"{name} is a {type(module).__name__}; use batch.dropout in its place.")
+    for name, _ in network.named_buffers():
+        raise TypeError(f"The network has the buffer {name}; nothing but weights is kept.")
     drawn: set[Tensor] = set()
     for module in reversed([*network.modules()]):
         draw = getattr(module, "initialize", None)

@@ -17,6 +17,7 @@ __all__ = [
     "guide_loss",
     "multilabel_loss",
     "pool",
+    "probability_loss",
     "smooth",
     "top_k_mean",
     "with_background",
@@ -133,6 +134,29 @@ def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
     tensor([1.3863])
     """
     return -(F.logsigmoid(logits) - (1 - target) * logits).sum(dim=-1)
+
+
+def probability_loss(probability: Tensor, target: Tensor) -> Tensor:
+    r"""Cross-entropy of probabilities, each label by itself; logarithms are cut off at -100.
+
+    :math:`-\sum_c t_c \log p_c + (1 - t_c) \log (1 - p_c)`
+
+    Parameters
+    ----------
+    probability, target : Tensors of shape (n_videos, n_classes), in [0, 1]
+
+    Returns
+    -------
+    loss : Tensor of shape (n_videos,)
+        In nats.
+
+    Examples
+    --------
+    >>> probability_loss(torch.tensor([[0.5, 0.75]]), torch.tensor([[1.0, 1.0]]))
+    tensor([0.9808])
+    """
+    log, log_not = (p.log().clamp_min(-100) for p in (probability, 1 - probability))
+    return -(target * log + (1 - target) * log_not).sum(dim=-1)
 
 
 def smooth(values: Tensor, neighbours: Tensor, kernel: Tensor) -> Tensor:

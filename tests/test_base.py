@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from torch import nn
 
 import skdgam
 from skdgam import MultiStreamLocalizer
@@ -253,6 +255,82 @@ def test_a_subclass_without_words_has_those_of_its_base():
     assert Mine().topk == 3
 
 
+def test_a_default_needs_no_annotation_and_an_underscore_makes_no_parameter():
+    class Mine(METHODS["mil"]):
+        learning_rate = 0.5
+        _parameter_constraints: dict = METHODS["mil"]._parameter_constraints
+        _architecture: tuple = METHODS["mil"]._architecture
+
+    assert Mine().learning_rate == 0.5
+    assert Mine().get_params().keys() == METHODS["mil"]().get_params().keys()
+
+
+def test_shared_parameters_are_put_in_at_any_indentation():
+    # Python 3.13 strips the indentation that all lines of a docstring have.
+    Mine = type("Mine", (BaseLocalizer,), {"__doc__": "Mine.\n\nParameters\n---\n{shared}\n"})
+    assert "\nmax_epochs : int, default=300\n    Passes over" in Mine.__doc__
+
+
+# --- parameters set after fit, ambient state, layers of torch ---
+
+
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("mil", {"pooling": "attention"}),
+        ("mil", {"topk": 2}),
+        ("dgam", {"classification": "sigmoid"}),
+    ],
+)
+def test_what_a_network_was_trained_for_stays(method, change, data):
+    model = make(method).fit(*data)
+    before = model.predict_proba(data[0]), model.class_activation(data[0])[0]
+    model.set_params(**change)
+    np.testing.assert_array_equal(model.predict_proba(data[0]), before[0])
+    np.testing.assert_array_equal(model.class_activation(data[0])[0], before[1])
+    (name,) = change
+    with pytest.raises(ValueError, match=f"{name} is .* but the model to go on from has"):
+        model.set_params(warm_start=True).fit(*data)
+
+
+@each_method
+@pytest.mark.parametrize("ambient", ["no_grad", "inference_mode", "float64"])
+def test_ambient_state_of_torch_changes_nothing(method, data, ambient):
+    expected = make(method).fit(*data)
+    if ambient == "float64":
+        torch.set_default_dtype(torch.float64)
+        try:
+            model = make(method).fit(*data)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    else:
+        with getattr(torch, ambient)():
+            model = make(method).fit(*data)
+    assert_same(model, expected)
+
+
+@each_method
+def test_a_training_that_diverges_says_so(method, data):
+    with pytest.raises(FloatingPointError, match="Training diverged in epoch"):
+        make(method, learning_rate=1e30).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [(nn.Dropout(0.5), "use batch.dropout"), (nn.BatchNorm1d(7), "the buffer extra.running_mean")],
+)
+def test_layers_that_break_the_rules_are_refused(data, layer, message):
+    class Mine(METHODS["mil"]):
+        @staticmethod
+        def _network(*arguments, **shape):
+            network = METHODS["mil"]._network(*arguments, **shape)
+            network.extra = layer
+            return network
+
+    with pytest.raises(TypeError, match=message):
+        Mine(random_state=0).fit(*data)
+
+
 # --- memory ---
 
 
@@ -317,6 +395,25 @@ def test_a_training_that_was_cut_off_is_not_kept(data, tmp_path, monkeypatch):
     assert model.n_epochs_ == 2
     monkeypatch.undo()
     assert model.fit(*data).n_epochs_ == 4
+
+
+class One(METHODS["mil"]):
+    """A method."""
+
+
+class Other(METHODS["mil"]):
+    """Another method with the same parameters."""
+
+
+def test_another_method_is_not_recalled_and_not_gone_on_with(data, tmp_path, monkeypatch):
+    settings = {"max_epochs": 2, "random_state": 0, "precision": "float32"}
+    One(**settings, memory=str(tmp_path / "memory")).fit(*data)
+    One(**settings).fit(*data, tmp_path / "file")
+    trained = count_trainings(monkeypatch)
+    Other(**settings, memory=str(tmp_path / "memory")).fit(*data)
+    assert trained
+    with pytest.raises(ValueError, match="of a training with other method"):
+        Other(**settings).fit(*data, tmp_path / "file")
 
 
 def test_memory_needs_a_seed(data, tmp_path):

@@ -302,6 +302,7 @@ def test_labels_of_unknown_videos(made, tmp_path, capsys):
         (["--set", "epochs=3"], "--set epochs=…: there is no such parameter; 'max_epochs' is one"),
         (["--set", "max_epochs=0"], "The 'max_epochs' parameter of DGAMLocalizer must be an int"),
         (["--preset", "SENSORS"] * 2, "There are 2 presets for 1 streams; give each one."),
+        (["--method", "mil"] * 2, "--method is given more than once; all streams have the same"),
         (
             ["--preset", "sensors"],
             "--preset is 'sensors'; for this method, there are THUMOS",

@@ -484,7 +484,7 @@ def test_an_interrupted_fit_leaves_what_it_has(data, monkeypatch, early_stopping
     model = quick(max_epochs=9, early_stopping=early_stopping)
     interrupt_epoch(monkeypatch, 3)
     with (
-        pytest.warns(UserWarning, match="interrupted after epoch 3. The localizer is fitted"),
+        pytest.warns(UserWarning, match="interrupted after epoch 3. This DGAMLocalizer is fitted"),
         pytest.raises(KeyboardInterrupt),
     ):
         model.fit(*data)
@@ -571,7 +571,7 @@ def test_going_on_from_weights_alone_keeps_them_and_starts_the_optimizer_anew(da
         ({"X": [np.zeros((5, 3))]}, r"X\[0\] has 3 features, but the model was fitted with 12"),
         (
             {"latent_dim": 16},
-            "a parameter that shapes it has changed; set it back, or fit anew",
+            "latent_dim is 16, but the model to go on from has 8; set it back",
         ),
     ],
 )

@@ -146,3 +146,9 @@ def test_videos_are_grouped_in_order_and_long_ones_are_alone():
     videos = [np.zeros((n, 1)) for n in (2, 3, 9, 1, 4, 1)]
     groups = [[len(video) for video in group] for group in grouped(videos, n_rows=5)]
     assert groups == [[2, 3], [9], [1, 4], [1]]
+
+
+def test_tensors_in_bfloat16_are_read():
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([[0.5, 2.0]], dtype=torch.bfloat16)
+    np.testing.assert_array_equal(check_features([x])[0], [[0.5, 2.0]])

@@ -28,7 +28,7 @@ def quick(pooling, **changes):
 
 
 def activation(model, attention, logits):
-    return model._activation(None, np.array(attention), np.array(logits, dtype=np.float32))
+    return model._activation(model, np.array(attention), np.array(logits, dtype=np.float32))
 
 
 def test_the_surest_snippets_are_pooled():

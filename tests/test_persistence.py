@@ -112,6 +112,12 @@ def test_states_of_another_version_are_refused(fitted, version):
 # --- model files ---
 
 
+def test_a_file_names_no_folder_for_trainings(data, tmp_path):
+    make(memory=str(tmp_path / "memory")).fit(*data).save(tmp_path / "model")
+    spoil(tmp_path / "model", lambda description, _: description["params"].update(memory="x"))
+    assert skdgam.load(tmp_path / "model").memory is None
+
+
 @pytest.fixture
 def path(fitted, tmp_path):
     fitted.save(tmp_path / "model.skdgam")
@@ -190,6 +196,7 @@ def test_a_localizer_of_another_class(path):
         (lambda d, a: of_first(d, a)[0]["params"].update(eta=-1), "The 'eta' parameter"),
         (lambda d, a: of_first(d, a)[0]["classes"].pop(), "features and 1 classes ask for"),
         (lambda d, a: of_first(d, a)[0].update(classes_dtype="O"), "are no classes"),
+        (lambda d, a: of_first(d, a)[0]["classes"].reverse(), "are not sorted, or some are equal"),
         (lambda d, a: a.pop(of_first(d, a)[1] + "weights.classifier.bias"), "classifier.bias"),
         (
             lambda d, a: a.update({of_first(d, a)[1] + "weights.decoder.first.bias": np.ones(3)}),

@@ -60,11 +60,20 @@ def test_nothing_is_said_for_two_seconds(time, capsys):
 
 def test_after_two_seconds_epoch_time_left_and_losses_are_shown(time, capsys):
     line = Progress(100)
+    line.update(0, {})
     after(time, 20)
     line.update(9, {"foreground": 1.25, "guide": 0.5})  # ten epochs are done, ninety are left
     assert on_screen(capsys.readouterr().err) == (
         "epoch 10/100, 3:00 left  foreground 1.250  guide 0.500"
     )
+
+
+def test_the_time_left_counts_from_where_a_training_went_on(time, capsys):
+    line = Progress(100)
+    line.update(50, {})
+    after(time, 20)
+    line.update(59, {})  # ten epochs in twenty seconds, forty are left
+    assert on_screen(capsys.readouterr().err) == "epoch 60/100, 1:20 left"
 
 
 def test_nothing_goes_to_standard_output(time, capsys):
@@ -100,6 +109,7 @@ def test_updates_that_follow_too_soon_are_not_written(time, capsys):
 def test_only_losses_that_fit_the_terminal_are_shown(time, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     line = Progress(10)
+    line.update(0, {})
     time.now += 10
     line.update(4, {"foreground": 1.0, "background": 2.0, "guide": 3.0})
     assert on_screen(capsys.readouterr().err) == "epoch 5/10, 0:10 left  foreground 1.000"

@@ -112,7 +112,7 @@ class DGAMLocalizer(BaseLocalizer):
     """
 
     _network = DGAM
-    _architecture = ("latent_dim", "temporal_context")
+    _architecture = ("latent_dim", "temporal_context", "classification")
     _remedies = {  # noqa: RUF012
         0: "raise gamma2, or set pooling='released'",
         1: "scale the features, or raise alpha",
@@ -162,7 +162,7 @@ class DGAMLocalizer(BaseLocalizer):
         # Pooling and the classifier are linear, so the logits are pooled instead of features.
         mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)
         pooled = (attention @ logits).astype(np.float64) / mass + bias
-        if self.classification == "softmax":
+        if network.classification == "softmax":
             return Activation(attention, logits[:, :-1], bias[:-1], softmax(pooled)[:-1])
         # Each class by itself, to which its bias belongs.
         tcam = (logits + bias)[:, :-1]
@@ -174,7 +174,7 @@ class DGAMLocalizer(BaseLocalizer):
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         # The T-CAM, without smoothing.
-        return class_probability(logits, network.classifier.bias, self.classification)[:, :-1]
+        return class_probability(logits, network.classifier.bias, network.classification)[:, :-1]
 
     def reconstruction_error(self, X: Indexed) -> list[np.ndarray]:
         """Error of reconstructing every snippet from nothing but its attention, Eq. 12.
@@ -210,7 +210,7 @@ class DGAMLocalizer(BaseLocalizer):
             z = prior_mean.expand(-1, network.latent_dim)
             return (network.decode(z, attention) - batch.x).square().mean(dim=-1)
 
-        return self._map_snippets(error, self._check(X))
+        return list(self._map_snippets(error, self._check(X)))
 
     @classmethod
     def from_released(cls, path: PathOrName, classes: Iterable[Any], **params: Any) -> Self:

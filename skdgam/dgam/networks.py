@@ -47,12 +47,21 @@ class DGAM(nn.Module):
     temporal_context : int, default=0
         Snippets to each side that the heads look at. With any, both heads share the hidden layer,
         which is a temporal convolution then.
+    classification : {"softmax", "sigmoid"}, default="softmax"
+        Whether one class excludes the others. It changes no layer, but what their outputs mean.
     """
 
     def __init__(
-        self, n_features: int, n_classes: int, *, latent_dim: int = 128, temporal_context: int = 0
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        latent_dim: int = 128,
+        temporal_context: int = 0,
+        classification: str = "softmax",
     ):
         super().__init__()
+        self.classification = classification
         self.latent_dim, self.temporal_context = latent_dim, temporal_context
         self.reach = temporal_context
         self.attention_head = nn.Sequential(

@@ -193,5 +193,6 @@ def pooled_logits(
 @lru_cache(maxsize=8)
 def smoothing_kernel(device: torch.device) -> Tensor:
     """Weights (window,) of the Gaussian of Eq. 13."""
-    offsets = torch.arange(-SMOOTHING_RADIUS, SMOOTHING_RADIUS + 1, device=device)
+    radius = SMOOTHING_RADIUS
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
     return torch.softmax(-0.5 * (offsets / SMOOTHING) ** 2, dim=0)

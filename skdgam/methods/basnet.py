@@ -61,11 +61,11 @@ class BaSNetLocalizer(BaseLocalizer):
     Notes
     -----
     Defaults are those of the released implementation for THUMOS14, whose 1,500 steps are 125
-    epochs of 200 videos. The weights kept are the last ones; the release keeps those that are best
-    on the test set. For localization, each class activation is scaled to [0, 1] in its video, and
-    thresholded; no attention takes part. Of the shared parameters, `localization`,
-    `proposal_smoothing` and `stream_weight` have no effect: proposals of streams compete in
-    non-maximum suppression alone.
+    epochs of 200 videos; for narrow features, ``hidden=128`` is much faster. The weights kept are
+    the last ones; the release keeps those that are best on the test set. For localization, each
+    class activation is scaled to [0, 1] in its video, and thresholded; no attention takes part. Of
+    the shared parameters, `proposal_smoothing` and `stream_weight` have no effect: proposals of
+    streams compete in non-maximum suppression alone.
 
     References
     ----------
@@ -150,7 +150,7 @@ class BaSNetLocalizer(BaseLocalizer):
             probability = losses.top_k_mean(batch.of_videos(activation), TOP).softmax(dim=1)
             target = target / target.sum(dim=1, keepdim=True).clamp_min(1)
             # Of softmax outputs, as released: classes that are not there count, too.
-            loss = F.binary_cross_entropy(probability, target, reduction="sum")
+            loss = losses.probability_loss(probability, target).sum()
             terms[name] = 1.0, loss / (batch.n_videos * target.shape[1])
         terms["sparsity"] = self.sparsity, (batch.membership @ attention).sum() / batch.n_videos
         return terms

@@ -68,7 +68,7 @@ class MILLocalizer(BaseLocalizer):
     (20,)
     """
 
-    _architecture = ("pooling", "hidden", "temporal_context")
+    _architecture = ("pooling", "topk", "hidden", "temporal_context")
     _remedies = {0: "lower sparsity, or train longer", 1: "raise sparsity"}  # noqa: RUF012
 
     pooling: str = "topk"
@@ -101,11 +101,12 @@ class MILLocalizer(BaseLocalizer):
             n_classes: int,
             *,
             pooling: str,
+            topk: int,
             hidden: int | None,
             temporal_context: int,
         ):
             super().__init__()
-            self.pooling, self.reach = pooling, temporal_context
+            self.pooling, self.topk, self.reach = pooling, topk, temporal_context
             width = (2 * temporal_context + 1) * n_features
             layers = [TemporalConv(n_features, hidden, temporal_context)] if hidden else []
             self.body = nn.ModuleList(layers)
@@ -139,8 +140,8 @@ class MILLocalizer(BaseLocalizer):
         return {"classification": (1.0, loss), "sparsity": (self.sparsity, batch.mean(attention))}
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
-        if self.pooling == "topk":
-            pooled = losses.top_k_mean([torch.from_numpy(logits)], self.topk)[0].numpy()
+        if network.pooling == "topk":
+            pooled = losses.top_k_mean([torch.from_numpy(logits)], network.topk)[0].numpy()
         else:
             pooled = attention @ logits / max(attention.sum(), np.finfo(np.float32).tiny)
         return Activation(attention, logits, np.zeros(logits.shape[1]), expit(pooled))

@@ -50,7 +50,7 @@ class Deviates:
     @staticmethod
     def _draw(shape: tuple[int, ...], seed: int, device: torch.device) -> Tensor:
         generator = torch.Generator(device).manual_seed(seed)
-        return torch.randn(shape, generator=generator, device=device)
+        return torch.randn(shape, generator=generator, dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True, eq=False)

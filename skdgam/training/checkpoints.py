@@ -85,7 +85,8 @@ class Checkpoint:
             return []
         description, arrays = self._content
         before = description["about"]
-        other = [name for name in self._about if self._about[name] != before.get(name)]
+        names = sorted(self._about.keys() | before.keys())
+        other = [name for name in names if self._about.get(name) != before.get(name)]
         if other:
             raise ValueError(
                 f"{self.path} is of a training with other {', '.join(other)}. Go on with what it "

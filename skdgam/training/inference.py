@@ -48,8 +48,10 @@ def map_snippets(
             rows = to_rows([piece for piece, _ in pieces], dtype).to(device)
             lengths = np.array([len(piece) for piece, _ in pieces])
             batch = Batch(rows, lengths, rows.new_zeros(len(pieces), 0), lengths, len(pieces))
+            was_training = network.training
             with torch.inference_mode(), limited_threads(len(rows) * n_weights):
-                values = function(network, batch).float().cpu().numpy()
+                values = function(network.eval(), batch).float().cpu().numpy()
+            network.train(was_training)
             for (_, inner), of_piece in zip(
                 pieces, np.split(values, np.cumsum(lengths))[:-1], strict=True
             ):

@@ -90,10 +90,10 @@ def train(
         ended = Interrupted()
     except FloatingPointError as error:
         # The weights that this epoch began with may be finite and their losses not. Those of the
-        # epoch before have been seen to work.
-        if len(epochs) < 2 or len(begun_with) < 2:
+        # epoch before have been seen to work, but a training just resumed has none.
+        if len(epochs) < len(begun_with):
             raise
-        epochs.pop()
+        epochs[len(epochs) - len(begun_with) + 1 :] = []
         trainer.restore(begun_with[0])
         ended = Diverged(
             f"{error} The localizer is fitted as it was after epoch {first + len(epochs)}, and "

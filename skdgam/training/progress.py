@@ -24,6 +24,7 @@ class Progress:
         self._n_epochs = n_epochs
         self._begun = self._written = time.monotonic()
         self._width = 0
+        self._first: int | None = None  # epoch, of a training that may have gone on from elsewhere
 
     @staticmethod
     def is_watched() -> bool:
@@ -36,10 +37,12 @@ class Progress:
     def update(self, epoch: int, means: dict[str, float]) -> None:
         """Show the number of an epoch, from 0, that is done, with its mean losses."""
         now = time.monotonic()
+        self._first = epoch if self._first is None else self._first
         if now - self._begun < PATIENCE or now - self._written < PAUSE:
             return
         self._written = now
-        left = (now - self._begun) / (epoch + 1) * (self._n_epochs - epoch - 1)
+        per_epoch = (now - self._begun) / (epoch + 1 - self._first)
+        left = per_epoch * (self._n_epochs - epoch - 1)
         line = f"epoch {epoch + 1}/{self._n_epochs}, {_clock(left)} left"
         for name, value in means.items():
             term = f"  {name} {value:.3f}"
