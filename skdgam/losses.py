@@ -87,8 +87,9 @@ def with_background(labels: Tensor, background: Tensor | float) -> Tensor:
     >>> with_background(torch.tensor([[0.0, 1.0]]), 1.0)
     tensor([[0., 1., 1.]])
     """
-    column = torch.as_tensor(background, dtype=labels.dtype, device=labels.device)
-    return torch.cat([labels, column.expand(len(labels))[:, None]], dim=1)
+    if not isinstance(background, Tensor):
+        background = labels.new_full((len(labels),), background)
+    return torch.cat([labels, background[:, None]], dim=1)
 
 
 def classification_loss(logits: Tensor, target: Tensor) -> Tensor:

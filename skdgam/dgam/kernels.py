@@ -55,7 +55,8 @@ def reconstruction_error(
 ) -> Tensor:
     r"""Mean squared error of reconstructing features linearly: Eq. 12, and a term of Eq. 10.
 
-    Equal to ``(x - hidden @ weight.T - bias).square().mean(dim=1) @ shares``, in half the time.
+    Equal to ``(x - hidden @ weight.T - bias).square().mean(dim=1) @ shares``. On features of
+    1,024 dimensions that saves a quarter to a half of an epoch; on narrow ones it saves nothing.
 
     Parameters
     ----------
