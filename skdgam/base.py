@@ -41,7 +41,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
     dataclass, beside the shared ones below; it extends ``_parameter_constraints``, and brings
 
     - ``_network``, a class of ``torch.nn.Module``, made of :mod:`skdgam.layers`. It is called with
-      the numbers of features and classes, and by name with the parameters in ``_architecture``.
+      the numbers of features and classes, and by name with the parameters in ``_architecture``,
+      which a fitted model keeps.
       Its ``forward(batch)`` returns attention λ (n_rows,) in [0, 1] and class activation
       (n_rows, n_columns) of the snippets of a :class:`skdgam.training.batches.Batch`.
       ``reach`` says how many snippets to each side it looks at;
