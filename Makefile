@@ -32,7 +32,7 @@ test-oldest: .venv/installed
 	cd dist && ../.venv-oldest/bin/python ../tests/smoke.py
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt \
 		"$$(echo dist/*.whl)[plot,report,frame,share,h5]" pytest pytest-xdist hypothesis
-	cd tests && ../.venv-oldest/bin/python -m pytest -q -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=.. .
+	cd tests && ../.venv-oldest/bin/python -m pytest -q -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. .
 
 # Known weaknesses of what continuous integration installs; asks a service on the network.
 audit: .venv/installed
