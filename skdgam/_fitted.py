@@ -140,7 +140,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         network: nn.Module | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield function(network, batch) of the fitted network for the snippets of each video."""
-        network = network or self._fitted_network()
+        network = self._fitted_network() if network is None else network
         # In float32 unless asked otherwise, so that what is found does not depend on the machine.
         device = next(network.parameters()).device
         rough = self.precision == "bfloat16" and devices.has_bfloat16(device)

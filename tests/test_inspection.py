@@ -108,6 +108,17 @@ def test_the_two_stay_as_they_are(data, old_and_new):
         np.testing.assert_array_equal(before[name], value)
 
 
+def test_the_way_of_classification_is_that_of_the_classifier(data, old_and_new):
+    old, _ = old_and_new
+    other = quick(classification="sigmoid").fit(*data)
+    swapped = swap_attention(old, other)
+    for one, theirs in zip(
+        swapped.class_activation(data[0]), old.class_activation(data[0]), strict=True
+    ):
+        np.testing.assert_array_equal(one, theirs)
+    assert other.architecture_["classification"] == "sigmoid"
+
+
 def test_what_does_not_fit_together_is_refused(data, old_and_new):
     old, _ = old_and_new
     features, y = data

@@ -59,8 +59,8 @@ def swap_attention(model: DGAMLocalizer, other: DGAMLocalizer) -> DGAMLocalizer:
         )
     classifier = {k: v for k, v in model.weights_.items() if k.startswith("classifier.")}
     weights = {k: v.copy() for k, v in (other.weights_ | classifier).items()}
-    architecture = other._fitted_architecture()
-    architecture |= {"classification": model._fitted_architecture()["classification"]}
+    classification = model._fitted_architecture()["classification"]
+    architecture = other._fitted_architecture() | {"classification": classification}
     return clone(model)._set_weights(
         model.classes_.copy(), weights, model.n_features_in_, architecture
     )

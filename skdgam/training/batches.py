@@ -123,7 +123,18 @@ class Batch:
 
     def neighbours(self, radius: int) -> Tensor:
         """Rows (n_rows, 2 * radius + 1) around each row, mirrored at the ends of its video."""
-        return torch.from_numpy(_windows(self.lengths, radius, len(self.x))).to(self.x.device)
+        return self._around(radius, beyond=None)
+
+    def _around(self, radius: int, beyond: int | None) -> Tensor:
+        """Rows around each row, made and brought to the device once for all layers."""
+        if (radius, beyond) not in self._windows_made:
+            rows = torch.from_numpy(_windows(self.lengths, radius, len(self.x), beyond))
+            self._windows_made[radius, beyond] = rows.to(self.x.device)
+        return self._windows_made[radius, beyond]
+
+    @cached_property
+    def _windows_made(self) -> dict[tuple[int, int | None], Tensor]:
+        return {}
 
     def windows(self, values: Tensor, radius: int, padding: str = "mirror") -> Tensor:
         """Each row of values (n_rows, k) beside those around it: (n_rows, (2 * radius + 1) * k).
@@ -135,8 +146,8 @@ class Batch:
             return values
         if padding == "mirror":
             return values[self.neighbours(radius)].flatten(1)
-        rows = torch.from_numpy(_windows(self.lengths, radius, len(values), beyond=len(values)))
-        return F.pad(values, (0, 0, 0, 1))[rows.to(values.device)].flatten(1)
+        rows = self._around(radius, beyond=len(values))
+        return F.pad(values, (0, 0, 0, 1))[rows].flatten(1)
 
     def noise(self, width: int) -> Tensor:
         """Standard normal deviates (n_rows, width), in the dtype of products."""

@@ -31,7 +31,7 @@ def map_snippets(
     """Yield function(network, batch) for the snippets of each video, as a float32 array.
 
     The function returns a row for each row of the batch. Short videos go through the network
-    together, long ones in parts, which overlap by the snippets that the network looks at to each
+    together, long ones in pieces, which overlap by the snippets that the network looks at to each
     side: its attribute ``reach``, if it has one.
 
     Raises
@@ -43,7 +43,7 @@ def map_snippets(
     n_rows, reach = ROWS_AT_ONCE[device.type], getattr(network, "reach", 0)
     n_weights = sum(parameter.numel() for parameter in network.parameters())
     for group in grouped(videos, n_rows // 4):
-        parts = []
+        results = []
         for pieces in _pieces(group, n_rows, reach):
             rows = to_rows([piece for piece, _ in pieces], dtype).to(device)
             lengths = np.array([len(piece) for piece, _ in pieces])
@@ -55,8 +55,8 @@ def map_snippets(
             for (_, inner), of_piece in zip(
                 pieces, np.split(values, np.cumsum(lengths))[:-1], strict=True
             ):
-                parts.append(of_piece[inner])
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+                results.append(of_piece[inner])
+        values = results[0] if len(results) == 1 else np.concatenate(results)
         if not np.isfinite(values).all():
             largest = max(np.abs(video).max() for video in group)
             raise FloatingPointError(

@@ -154,6 +154,9 @@ class Trainer:
 
         That is one of shape (n_batches,). The last short batch is dropped.
         """
+        learned = self._learned(stage)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in learned)
         rng = np.random.default_rng([self.seed, self.epoch, k])
         n_videos = len(features.lengths)
         size = min(self.sampling.batch_size, n_videos)
@@ -174,9 +177,6 @@ class Trainer:
         rng: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Make a step of Adam on some videos, and return the terms of their loss."""
-        learned = self._learned(stage)
-        for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(name in learned)
         lengths, n_snippets = features.lengths[chosen], self.sampling.n_snippets
         counts_as = lengths
         if n_snippets is not None:
