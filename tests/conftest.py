@@ -63,7 +63,8 @@ class Released:
 
     def __init__(self, benchmark):
         self.benchmark = benchmark
-        self.arrays = np.load(shared(f"reference/released_{benchmark}.npz"))
+        with np.load(shared(f"reference/released_{benchmark}.npz")) as file:
+            self.arrays = dict(file)
 
     def __getitem__(self, name):
         return self.arrays[name]
@@ -71,7 +72,7 @@ class Released:
     def weights(self, prefix):
         return {
             name.removeprefix(prefix): self[name]
-            for name in self.arrays.files
+            for name in self.arrays
             if name.startswith(prefix)
         }
 

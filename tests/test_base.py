@@ -426,7 +426,8 @@ def test_memory_needs_a_seed(data, tmp_path):
 
 @pytest.fixture(scope="module")
 def version_1():
-    return np.load(DATA / "version_1.npz")
+    with np.load(DATA / "version_1.npz") as file:
+        return dict(file)
 
 
 @pytest.mark.parametrize("name", ["one", "two", "mil"])

@@ -21,7 +21,8 @@ class Reference:
     """Arrays of the released implementation, with weights as our layers keep them."""
 
     def __init__(self, path):
-        self.arrays = np.load(path)
+        with np.load(path) as file:
+            self.arrays = dict(file)
 
     def __getitem__(self, name):
         return self.arrays[name]
@@ -30,7 +31,7 @@ class Reference:
         found = {}
         for ours, theirs in NAMES.items():
             for kind in ("weight", "bias"):
-                if f"{prefix}{theirs}.{kind}" in self.arrays.files:
+                if f"{prefix}{theirs}.{kind}" in self.arrays:
                     value = self[f"{prefix}{theirs}.{kind}"]
                     if kind == "weight":  # (outputs, inputs, kernel)
                         value = value.swapaxes(1, 2).reshape(len(value), -1)
