@@ -6,11 +6,33 @@ would be right. Nothing passed in is changed.
 
 import copy
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
-__all__ = ["Videos", "check_features", "count_columns", "grouped"]
+__all__ = ["Scaling", "Videos", "check_features", "count_columns", "grouped"]
+
+
+class Scaling(NamedTuple):
+    """What standardizes features: their means and standard deviations, (n_features,) each."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, videos: Iterable[np.ndarray]) -> "Scaling":
+        """The statistics of all snippets; the scale of a constant feature is 1."""
+        scaler = StandardScaler()
+        for video in videos:
+            scaler.partial_fit(video)
+        return cls(scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32))
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Standardize features (n_snippets, n_features)."""
+        scaled = rows - self.mean
+        scaled /= self.scale
+        return scaled
 
 
 class Videos:
@@ -34,6 +56,7 @@ class Videos:
         self._source = source
         self.indices = np.arange(len(source))
         self._columns: Any = slice(None)
+        self._scaling: Scaling | None = None
         self._names = getattr(source, "names", None)
         self._like = "X[0] has" if n_features is None else "the model was fitted with"
         self._n_columns = (
@@ -56,12 +79,17 @@ class Videos:
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, tuple):  # scikit-learn's (indices, ...)
             return self.subset(i[0])
-        i = self.indices[i]
-        video = self._source[i] if self.in_memory else self._checked(i)
-        return np.ascontiguousarray(video[:, self._columns])
+        return self.rows(i, slice(None))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
+
+    def rows(self, i: int, chosen: slice | np.ndarray) -> np.ndarray:
+        """Some snippets of video i, scaled if these are scaled videos."""
+        i = self.indices[i]
+        video = self._source[i] if self.in_memory else self._checked(i)
+        rows = np.ascontiguousarray(video[:, self._columns][chosen])
+        return rows if self._scaling is None else self._scaling.apply(rows)
 
     @property
     def names(self) -> np.ndarray | None:
@@ -73,6 +101,12 @@ class Videos:
         view = copy.copy(self)
         view._columns = columns if isinstance(columns, slice) else np.asarray(columns)
         view.n_features = len(np.arange(self._n_columns)[view._columns])
+        return view
+
+    def scaled(self, scaling: Scaling | None) -> "Videos":
+        """Show the same videos with standardized features."""
+        view = copy.copy(self)
+        view._scaling = scaling
         return view
 
     def subset(self, chosen: Any) -> "Videos":

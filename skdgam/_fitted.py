@@ -8,7 +8,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skdgam._features import Videos, check_features
+from skdgam._features import Scaling, Videos, check_features
 from skdgam._localizer import LocalizerMixin
 from skdgam._parameters import SharedParameters
 from skdgam._typing import Indexed
@@ -144,7 +144,15 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         # In float32 unless asked otherwise, so that what is found does not depend on the machine.
         device = next(network.parameters()).device
         rough = self.precision == "bfloat16" and devices.has_bfloat16(device)
+        scaling = self._scaling()
+        if scaling is not None:
+            videos = map(scaling.apply, videos)
         return map_snippets(function, network, videos, torch.bfloat16 if rough else torch.float32)
+
+    def _scaling(self) -> Scaling | None:
+        """What standardizes the features; None for models that were trained on them as they are."""
+        mean, scale = (getattr(self, name, None) for name in ("mean_", "scale_"))
+        return None if mean is None or scale is None else Scaling(mean, scale)
 
     def _activations(self, videos: Videos) -> Iterator[Activation]:
         """Yield what the network says of each video, on the snippets used for localization."""
@@ -218,6 +226,9 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
             "n_epochs": getattr(self, "n_epochs_", 0),
         }
         arrays = {f"weights.{name}": value for name, value in self.weights_.items()}
+        scaling = self._scaling()
+        if scaling is not None:
+            arrays |= {f"scaling.{name}": value for name, value in scaling._asdict().items()}
         history = getattr(self, "history_", {})
         return description, arrays | {f"history.{name}": v for name, v in history.items()}
 
@@ -226,7 +237,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         """Rebuild what ``_describe`` has described; whatever is wrong with it is an error."""
         model = cls(**description["params"] | {"memory": None})  # no file opens a folder
         model._check_settings()
-        of_kind: dict[str, dict[str, np.ndarray]] = {"weights": {}, "history": {}}
+        of_kind: dict[str, dict[str, np.ndarray]] = {"weights": {}, "history": {}, "scaling": {}}
         for name, array in arrays.items():
             kind, _, name = name.partition(".")
             of_kind[kind][name] = array
@@ -236,6 +247,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
             of_kind["weights"],
             description["n_features"],
             description.get("architecture", {}),
+            Scaling(**of_kind["scaling"]) if of_kind["scaling"] else None,
         )
         n_epochs, history = description["n_epochs"], of_kind["history"]
         if type(n_epochs) is not int or n_epochs < 0:
@@ -251,6 +263,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         weights: dict[str, np.ndarray],
         n_features: int,
         architecture: dict[str, Any] | None = None,
+        scaling: Scaling | None = None,
     ) -> Self:
         """Become fitted by weights; the architecture is by default that of the parameters."""
         if classes.dtype.kind not in "Uiubf" or classes.ndim != 1 or not len(classes):
@@ -270,8 +283,16 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
                 )
             if not np.isfinite(value).all():
                 raise ValueError("Not all weights are finite.")
+        if scaling is not None and not (
+            all(values.shape == (n_features,) for values in scaling)
+            and np.isfinite(scaling).all()
+            and (scaling.scale > 0).all()
+        ):
+            raise ValueError(f"The means and scales are not those of {n_features} features.")
         self.classes_, self.n_features_in_ = classes, n_features
         self.architecture_, self.weights_ = shape, weights
+        self.mean_ = None if scaling is None else scaling.mean
+        self.scale_ = None if scaling is None else scaling.scale
         return self
 
 

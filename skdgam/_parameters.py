@@ -22,8 +22,8 @@ SHARED_PARAMETERS = """
         Snippets of each video in an epoch. From a longer video, one is drawn at random from each
         of so many equal parts; of a shorter one all are used, with a weight that makes up for it.
         None uses all snippets of every video.
-    max_epochs : int, default={max_epochs}
-        Passes over the videos.
+    max_epochs : int or None, default={max_epochs}
+        Passes over the videos. None is 60, or on less than 7 batches, as many as make 400 steps.
     batch_size : int, default={batch_size}
         Videos in each step. The last short batch of an epoch is dropped.
     learning_rate : float, default={learning_rate}
@@ -40,6 +40,10 @@ SHARED_PARAMETERS = """
         two, three, four, …. The only video of a class is not held out.
     n_iter_no_change : int, default={n_iter_no_change}
         Epochs without a lower loss on the held-out videos after which early stopping stops.
+    standardize : bool, default={standardize}
+        Whether to bring each feature to mean 0 and standard deviation 1, by the statistics of the
+        training snippets, which the model keeps as `mean_` and `scale_`. A training that goes on
+        keeps those of its first videos.
     warm_start : bool, default={warm_start}
         Whether ``fit`` goes on from where the last training stopped, for `max_epochs` more.
     memory : str or object with the joblib.Memory interface, default={memory}
@@ -47,21 +51,25 @@ SHARED_PARAMETERS = """
         parameters of training, takes its result from there. In a search, candidates that differ
         only in localization then share one training. It needs an integer `random_state`, and is
         not used with `warm_start`, checkpoints or callbacks.
-    localization : {{"tcam", "attention"}}, default={localization!r}
-        How intervals are found: in the attention-weighted class activation
-        (:func:`skdgam.localization.tcam_proposals`), or in the attention
+    localization : {{"activation", "tcam", "attention"}}, default={localization!r}
+        How intervals are found: in the probability of each class
+        (:func:`skdgam.localization.activation_proposals`), in the attention-weighted class
+        activation (:func:`skdgam.localization.tcam_proposals`), or in the attention
         (:func:`skdgam.localization.attention_proposals`).
     proposal_threshold : float or sequence of float, default={proposal_threshold}
-        What exceeds it becomes a proposal; each of several gives proposals of its own.
-        None is 0.05 for "tcam" and 0.5 for "attention".
-    proposal_smoothing : float, default={proposal_smoothing}
-        Standard deviation, in twentieths of a snippet, of a Gaussian over what is thresholded;
-        for "tcam" only.
+        What exceeds it becomes a proposal; each of several gives proposals of its own. For
+        "activation", it is a share of the highest probability of the class in the video.
+        None is 0.1, 0.2, ..., 0.9 for "activation", 0.05 for "tcam" and 0.5 for "attention".
+    proposal_smoothing : float or None, default={proposal_smoothing}
+        Standard deviation of a Gaussian over what is thresholded: in snippets for "activation",
+        in twentieths of a snippet for "tcam"; "attention" has none. None is 1 for "activation"
+        and 0 for "tcam".
     class_threshold : float, default={class_threshold}
         A video is searched for the classes that are more probable than this in the video as a
         whole, or for the most probable one.
-    eta : float, default={eta}
-        η: weight of a proposal's surroundings, which its score is reduced by.
+    eta : float or None, default={eta}
+        η: weight of a proposal's surroundings, which its score is reduced by. None is 1 for
+        "activation" and 0.3 for the other ways.
     nms_threshold : float, default={nms_threshold}
         Of two detections of one class whose tIoU is greater, the better one stays. Matters when
         there are several proposal thresholds.
@@ -136,20 +144,21 @@ class SharedParameters(Parameters):
     """
 
     n_snippets: int | None = 400
-    max_epochs: int = 300
+    max_epochs: int | None = 300
     batch_size: int = 16
     learning_rate: float = 5e-3
     refresh_every: int = 1
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int = 50
+    standardize: bool = True
     warm_start: bool = False
     memory: Any = None
     localization: str = "tcam"
     proposal_threshold: Any = None
-    proposal_smoothing: float = 0.0
+    proposal_smoothing: float | None = None
     class_threshold: float = 0.1
-    eta: float = 0.3
+    eta: float | None = None
     nms_threshold: float = 0.5
     min_snippets: int = 1
     max_snippets: int | None = None
@@ -164,20 +173,21 @@ class SharedParameters(Parameters):
 
     _parameter_constraints = {  # noqa: RUF012
         "n_snippets": [Interval(Integral, 1, None, closed="left"), None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "refresh_every": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "standardize": ["boolean"],
         "warm_start": ["boolean"],
         "memory": [None, str, HasMethods(["cache"])],
-        "localization": [StrOptions({"tcam", "attention"})],
+        "localization": [StrOptions({"activation", "tcam", "attention"})],
         "proposal_threshold": [Interval(Real, 0, 1, closed="left"), "array-like", None],
-        "proposal_smoothing": [Interval(Real, 0, None, closed="left")],
+        "proposal_smoothing": [Interval(Real, 0, None, closed="left"), None],
         "class_threshold": [Interval(Real, 0, 1, closed="both")],
-        "eta": [Interval(Real, 0, None, closed="left")],
+        "eta": [Interval(Real, 0, None, closed="left"), None],
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
         "min_snippets": [Interval(Integral, 1, None, closed="left")],
         "max_snippets": [Interval(Integral, 1, None, closed="left"), None],

@@ -1,6 +1,7 @@
 """BaseLocalizer: the training of a localizer, whatever its method."""
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_memory
 from torch import nn
 
 from skdgam import __version__
-from skdgam._features import Videos, check_features
+from skdgam._features import Scaling, Videos, check_features
 from skdgam._fitted import FittedLocalizer
 from skdgam._typing import Indexed, PathOrName, keeps_type
 from skdgam._validation import check_classes, check_weak_labels
@@ -32,6 +33,9 @@ from skdgam.training.sanity import some_snippets, warn_of_attention, warn_of_sca
 from skdgam.training.trainer import Sampling, Trainer
 
 __all__ = ["BaseLocalizer"]
+
+
+LEAST_EPOCHS, LEAST_STEPS = 60, 400  # of a training with max_epochs=None
 
 
 class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
@@ -109,7 +113,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             settings = {"method": type(self).__qualname__} | self._training_settings()
             written = Checkpoint(checkpoint, checkpoint_every, settings)
         report = partial(AfterEpoch, self, X, y)
-        return self._train(X, y, None, resumes, self.max_epochs, report, written)
+        return self._train(X, y, None, resumes, None, report, written)
 
     @keeps_type(_fit_context(prefer_skip_nested_validation=True))
     def partial_fit(self, X: Indexed, y: Indexed, classes: Iterable[Any] | None = None) -> Self:
@@ -149,7 +153,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 raise ValueError(
                     f"classes is {given}, but training began with {self.classes_.tolist()}."
                 )
-        return self._train(X, y, classes, resumes, max_epochs=1)
+        return self._train(X, y, classes, resumes, n_epochs=1)
 
     def _train(
         self,
@@ -157,20 +161,23 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         y: Indexed,
         classes: Iterable[Any] | None,
         resumes: bool,
-        max_epochs: int,
-        report: Callable[[Callable[[], dict]], AfterEpoch] | None = None,
+        n_epochs: int | None = None,
+        report: Callable[[int, Callable[[], dict]], AfterEpoch] | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
-        """Train from the start, or from where the last training stopped."""
+        """Train from the start, or from where the last training stopped.
+
+        So many epochs, or as many as a whole training has.
+        """
         self._check_settings()
         videos = check_features(X, self.n_features_in_ if resumes else None)
         known, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
         )
-        if not resumes:
+        if not resumes and not self.standardize:
             warn_of_scale(videos)
         begin = partial(
-            self._run, videos, is_labelled, known, resumes, max_epochs, report, checkpoint
+            self._run, videos, is_labelled, known, resumes, n_epochs, report, checkpoint
         )
         # A callback may stop a training, which is then no result of the parameters.
         is_whole = not (resumes or checkpoint or report is None or hasattr(self, "_skl_callbacks"))
@@ -204,18 +211,23 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         is_labelled: np.ndarray,
         classes: np.ndarray,
         resumes: bool,
-        max_epochs: int,
-        report: Callable[[Callable[[], dict]], AfterEpoch] | None,
+        n_epochs: int | None,
+        report: Callable[[int, Callable[[], dict]], AfterEpoch] | None,
         checkpoint: Checkpoint | None,
     ) -> tuple[dict[str, Any], Diverged | Interrupted | None]:
         """Train, and return the fitted attributes and how it was cut off, if it was."""
-        trainer = self._trainer(
-            videos.n_features, len(classes), None if checkpoint is None else checkpoint.seed
-        )
+        seed = None if checkpoint is None else checkpoint.seed
+        trainer = self._trainer(videos, len(classes), seed)
+        n_epochs = n_epochs or trainer.n_epochs
         if resumes:
             self._check_architecture()
             state = getattr(self, "training_state_", None)  # no part of a model file
             trainer.resume(self.weights_, getattr(self, "n_epochs_", 0), state)
+            scaling = self._scaling()
+        else:
+            scaling = Scaling.of(videos) if self.standardize else None
+        videos = videos.scaled(scaling)
+        mean, scale = scaling or (None, None)
 
         def fitted() -> dict[str, Any]:
             return {
@@ -223,6 +235,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 "n_features_in_": videos.n_features,
                 "architecture_": self._asked_architecture(),
                 "weights_": to_arrays(trainer.network),
+                "mean_": mean,
+                "scale_": scale,
             }
 
         early_stopping = None
@@ -236,11 +250,11 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 self._exclusive_classes,
             )
             videos, is_labelled = videos.subset(~held_out), is_labelled[~held_out]
-        after_epoch = report and report(fitted)
+        after_epoch = report and report(n_epochs, fitted)
         ended: Diverged | Interrupted | None = None
         try:
             history = train(
-                trainer, videos, is_labelled, max_epochs, after_epoch, early_stopping, checkpoint
+                trainer, videos, is_labelled, n_epochs, after_epoch, early_stopping, checkpoint
             )
         except (Interrupted, Diverged) as error:
             history, ended = error.history, error
@@ -281,7 +295,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         except _CutOff as error:
             return error.attributes, error.ended
 
-    def _trainer(self, n_features: int, n_classes: int, seed: int | None = None) -> Trainer:
+    def _trainer(self, videos: Videos, n_classes: int, seed: int | None = None) -> Trainer:
         """Begin a training.
 
         The seed is that of a training to go on with, for where `random_state` names none.
@@ -290,15 +304,26 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         dtype = resolve_precision(self.precision, device)
         if seed is None or self.random_state is not None:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        network = self._fresh_network(n_features, n_classes, seed)
+        network = self._fresh_network(videos.n_features, n_classes, seed)
         sampling = Sampling(
             n_snippets=self.n_snippets,
             batch_size=self.batch_size,
             refresh_every=self.refresh_every,
         )
         return Trainer(
-            network.to(device), self._stages(), sampling, self.learning_rate, seed, dtype
+            network.to(device),
+            self._stages(),
+            sampling,
+            self.learning_rate,
+            self.max_epochs or self._enough_epochs(len(videos)),
+            seed,
+            dtype,
         )
+
+    def _enough_epochs(self, n_videos: int) -> int:
+        """Epochs for ``max_epochs=None``: small data sets take more, to come to enough steps."""
+        n_batches = max(n_videos // self.batch_size, 1)
+        return max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / n_batches))
 
     def _check_architecture(self) -> None:
         """Refuse to go on with a network that parameters no longer describe."""

@@ -1,4 +1,4 @@
-"""From attention and class activation to proposals: by T-CAM or by attention (numpy)."""
+"""From attention and class activation to proposals (numpy)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,6 +12,7 @@ from skdgam.intervals import make_intervals, runs
 
 __all__ = [
     "Activation",
+    "activation_proposals",
     "attention_proposals",
     "check_proposal_thresholds",
     "interpolate",
@@ -23,9 +24,16 @@ __all__ = [
 ]
 
 POINTS_PER_SNIPPET = 20
-DEFAULT_THRESHOLD = {"tcam": 0.05, "attention": 0.5}
+DEFAULT_THRESHOLD: dict[str, float | tuple[float, ...]] = {
+    "activation": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+    "tcam": 0.05,
+    "attention": 0.5,
+}
+DEFAULT_SMOOTHING = {"activation": 1.0, "tcam": 0.0, "attention": 0.0}
+DEFAULT_ETA = {"activation": 1.0, "tcam": 0.3, "attention": 0.3}
 # Attention as low as this everywhere pools evenly; below it sigmoids run out of digits.
 EVEN_ATTENTION = 1e-12
+VIDEO_SHARE = 0.2  # weight of the probability of a class in the video, in scores of its proposals
 SIGNAL_SHARE = 0.8  # of the W-TCAM in what is thresholded; squared attention has the rest
 
 
@@ -54,9 +62,9 @@ def propose(
     *,
     localization: str,
     thresholds: Iterable[float],
-    smoothing: float,
+    smoothing: float | None,
     class_threshold: float,
-    eta: float,
+    eta: float | None,
     others: Sequence[Activation] = (),
     stream_weight: float = 1.0,
 ) -> np.ndarray:
@@ -65,12 +73,13 @@ def propose(
     Parameters
     ----------
     activation : Activation
-    localization : {"tcam", "attention"}
-        By :func:`tcam_proposals` or by :func:`attention_proposals`.
+    localization : {"activation", "tcam", "attention"}
+        By :func:`activation_proposals`, :func:`tcam_proposals` or :func:`attention_proposals`.
     class_threshold : float
         For :func:`select_classes`.
     thresholds, smoothing, eta, others, stream_weight
-        As for :func:`tcam_proposals`. Smoothing and other streams are for that way alone.
+        As for that function, of which :func:`attention_proposals` knows no smoothing and no other
+        streams. None is the default of the way of localization.
 
     Returns
     -------
@@ -78,8 +87,14 @@ def propose(
         Times in snippets from the start of the video, labels as column indices, with scores.
     """
     classes = select_classes(activation.probability, class_threshold)
+    eta = DEFAULT_ETA[localization] if eta is None else eta
+    smoothing = DEFAULT_SMOOTHING[localization] if smoothing is None else smoothing
     if localization == "attention":
         return attention_proposals(activation, classes, thresholds, eta)
+    if localization == "activation":
+        return activation_proposals(
+            activation, classes, thresholds, eta, smoothing, others, stream_weight
+        )
     return tcam_proposals(activation, classes, thresholds, eta, smoothing, others, stream_weight)
 
 
@@ -92,7 +107,7 @@ def check_proposal_thresholds(
     ----------
     threshold : float or sequence of float, in [0, 1), or None
         None is the default of the way of localization.
-    localization : {"tcam", "attention"}
+    localization : {"activation", "tcam", "attention"}
 
     Raises
     ------
@@ -136,6 +151,78 @@ def select_classes(probability: np.ndarray, threshold: float) -> np.ndarray:
     """
     above = np.flatnonzero(probability > threshold)
     return above if len(above) else np.array([probability.argmax()])
+
+
+def activation_proposals(
+    activation: Activation,
+    classes: np.ndarray,
+    thresholds: Iterable[float],
+    eta: float,
+    smoothing: float = 0.0,
+    others: Sequence[Activation] = (),
+    stream_weight: float = 1.0,
+) -> np.ndarray:
+    r"""Proposals where the probability of a class is high, in relation to its highest.
+
+    The signal of a class is its probability in each snippet, smoothed. Runs of snippets in which
+    it exceeds a share of its maximum in the video are proposals. Their score is the mean of the
+    signal inside, less η times its means over a quarter of the length, rounded up to whole
+    snippets, before and after; a fifth of the probability of the class in the video is added.
+
+    Parameters
+    ----------
+    activation : Activation
+    classes : ndarray of int of shape (n_selected,)
+        Columns of the T-CAM.
+    thresholds : sequence of float, in [0, 1)
+        Shares of the maximum; each gives proposals of its own.
+    eta : float
+        Weight of the surroundings.
+    smoothing : float, default=0.0
+        Standard deviation, in snippets, of a Gaussian over the probability.
+    others : sequence of Activation
+        Of the same snippets in the other streams.
+    stream_weight : float, default=1.0
+        ρ: share of this stream's own probability in the signal, beside the mean of `others`.
+
+    Returns
+    -------
+    proposals : interval array of shape (n_proposals,)
+        Times in snippets from the start of the video, labels as column indices, with scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.special import logit
+    >>> from skdgam.localization import Activation, activation_proposals
+    >>> p = np.array([0.2, 0.8, 0.8, 0.2])
+    >>> activation = Activation(p, logit(p)[:, None], np.zeros(1), np.ones(1))
+    >>> proposals = activation_proposals(activation, np.array([0]), [0.5], eta=1.0)
+    >>> proposals.tolist()  # 0.8 - 0.2 - 0.2 + 0.2
+    [(1.0, 3.0, 0, 0.6)]
+    """
+
+    def probability(of_stream: Activation) -> np.ndarray:
+        return expit(of_stream.tcam[:, classes] + of_stream.bias[classes])
+
+    signal = probability(activation)
+    if others:
+        theirs = np.mean([probability(other) for other in others], axis=0)
+        signal = stream_weight * signal + (1 - stream_weight) * theirs
+    if smoothing:
+        signal = gaussian_filter1d(signal, smoothing, axis=0)
+    found = []
+    for column, values in enumerate(signal.T):
+        edges = [runs(values > threshold * values.max()) for threshold in thresholds]
+        first, stop = np.unique(np.concatenate(edges, axis=1), axis=1)
+        side = np.ceil((stop - first) / 4).astype(int)
+        before = _mean(values, np.maximum(first - side, 0), first)
+        after = _mean(values, stop, np.minimum(stop + side, len(values)))
+        score = _mean(values, first, stop) - eta * (before + after)
+        score += VIDEO_SHARE * activation.probability[classes[column]]
+        found.append((first, stop, column, score))
+    first, stop, columns, scores = join_proposals(found)
+    return make_intervals(first, stop, classes[columns], scores)
 
 
 def tcam_proposals(

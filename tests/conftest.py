@@ -71,9 +71,7 @@ class Released:
 
     def weights(self, prefix):
         return {
-            name.removeprefix(prefix): self[name]
-            for name in self.arrays
-            if name.startswith(prefix)
+            name.removeprefix(prefix): self[name] for name in self.arrays if name.startswith(prefix)
         }
 
     @property

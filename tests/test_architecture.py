@@ -37,6 +37,7 @@ FLOORS = [
         "dgam.networks",
         "dgam.kernels",
         "dgam.objective",
+        "dgam.joint",
         "dgam.released",
         "dgam.presets",
         "dgam.localizer",

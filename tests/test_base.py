@@ -49,7 +49,7 @@ def assert_same(one, other):
 
 @each_method
 def test_training_learns_to_classify(method, data):
-    model = make(method, max_epochs=30, learning_rate=0.01, dropout=0.0).fit(*data)
+    model = make(method, max_epochs=60, learning_rate=0.01, dropout=0.0).fit(*data)
     name = next(iter(set(model.history_) & {"foreground", "classification", "base"}))
     assert model.history_[name][-5:].mean() < 0.9 * model.history_[name][:5].mean()
 
@@ -93,14 +93,20 @@ def test_a_killed_training_goes_on_bit_for_bit(method, data, tmp_path, early_sto
 
 
 @each_method
-def test_warm_start_and_partial_fit_are_one_long_training(method, data):
-    whole = make(method).fit(*data)
-    parts = make(method, max_epochs=2, warm_start=True).fit(*data).fit(*data)
-    calls = make(method)
+def test_calls_of_partial_fit_are_one_long_training(method, data):
+    whole, calls = make(method).fit(*data), make(method)
     for _ in range(4):
         calls = pickle.loads(pickle.dumps(calls.partial_fit(*data)))
-    assert_same(parts, whole)
     assert_same(calls, whole)
+
+
+@each_method
+def test_a_warm_start_goes_on_as_calls_of_partial_fit_do(method, data):
+    twice = make(method, max_epochs=2, warm_start=True).fit(*data).fit(*data)
+    calls = make(method, max_epochs=2)
+    for _ in range(4):
+        calls.partial_fit(*data)
+    assert_same(calls, twice)
 
 
 @each_method
@@ -449,3 +455,48 @@ def test_files_of_version_1_still_open(name, version_1, tmp_path):
     model = skdgam.load(tmp_path / "model")
     proba = model.predict_proba(list(version_1["X"]))
     np.testing.assert_allclose(proba, version_1[f"{name}_proba"], rtol=1e-4)
+
+
+# --- standardized features ---
+
+
+@each_method
+def test_features_are_standardized_by_the_training_snippets(method, data):
+    model = make(method).fit(*data)
+    rows = np.concatenate(data[0])
+    np.testing.assert_allclose(model.mean_, rows.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(model.scale_, rows.std(axis=0), rtol=1e-5)
+
+
+@each_method
+def test_standardized_features_are_those_scaled_beforehand(method, data):
+    inside = make(method).fit(*data)
+    X = [(x - inside.mean_) / inside.scale_ for x in data[0]]
+    beforehand = make(method, standardize=False).fit(X, data[1])
+    assert beforehand.mean_ is None
+    assert_same(inside, beforehand)
+    np.testing.assert_array_equal(inside.predict_proba(data[0]), beforehand.predict_proba(X))
+
+
+def test_a_constant_feature_is_as_if_it_were_not_there(data):
+    X = [np.column_stack([x, np.full(len(x), 7.0)]) for x in data[0]]
+    model = make("dgam").fit(X, data[1])
+    assert (model.mean_[-1], model.scale_[-1]) == (7.0, 1.0)
+
+
+@each_method
+def test_what_goes_on_keeps_its_statistics(method, data):
+    model = make(method).partial_fit(*data)
+    mean = model.mean_
+    model.partial_fit([2 * x + 5 for x in data[0]], data[1])
+    assert model.mean_ is mean
+
+
+@each_method
+def test_statistics_go_into_the_file(method, data, tmp_path):
+    pytest.importorskip("safetensors")
+    model = make(method).fit(*data)
+    model.save(tmp_path / "model")
+    loaded = skdgam.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.mean_, model.mean_)
+    np.testing.assert_array_equal(loaded.predict_proba(data[0]), model.predict_proba(data[0]))

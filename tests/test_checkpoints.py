@@ -11,6 +11,7 @@ import torch
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
 from skdgam.datasets import make_untrimmed
+from skdgam.presets import PAPER
 from skdgam.training.trainer import Trainer
 
 STOPS = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 3}
@@ -29,7 +30,7 @@ def make_data():
 def localizer(max_epochs=12, **changes):
     settings = {"latent_dim": 4, "batch_size": 6, "warmup_epochs": 2, "random_state": 0}
     settings |= {"max_epochs": max_epochs, "precision": "float32"}
-    return DGAMLocalizer(**(settings | changes))
+    return DGAMLocalizer(**(PAPER | settings | changes))
 
 
 def assert_same(one, other):

@@ -72,7 +72,9 @@ def test_a_step_of_each_stage_mixes_no_devices(features, name, changes, dtype):
     is_labelled = np.eye(4, 3, dtype=bool)
     drawn = sampling.draw(features.lengths, np.random.default_rng(0))
     with OneDevice():
-        trainer = Trainer(network, model._stages(), sampling, 1e-3, seed=0, dtype=dtype)
+        trainer = Trainer(
+            network, model._stages(), sampling, 1e-3, n_epochs=100, seed=0, dtype=dtype
+        )
         placed = DeviceFeatures(features, DEVICE, dtype)
         for k, stage in enumerate(trainer.stages):
             terms = trainer._pass(k, stage, placed, is_labelled, drawn)

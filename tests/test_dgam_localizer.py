@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skdgam import DGAMLocalizer, load, presets
 from skdgam.datasets import make_untrimmed
 from skdgam.metrics import mean_average_precision
+from skdgam.presets import PAPER
 from skdgam.training import devices, inference
 from skdgam.training.early_stopping import _cross_entropy
 from skdgam.training.trainer import Trainer
@@ -26,7 +27,7 @@ def data():
 
 
 def quick(**params):
-    return DGAMLocalizer(**({"max_epochs": 4, "latent_dim": 8, "random_state": 0} | params))
+    return DGAMLocalizer(**(PAPER | {"max_epochs": 4, "latent_dim": 8, "random_state": 0} | params))
 
 
 @pytest.fixture(scope="module")
@@ -718,7 +719,9 @@ def test_a_released_checkpoint_touches_no_global_generator(fitted, released_chec
 
 
 def test_a_released_checkpoint_localizes(data, fitted, released_checkpoint):
-    model = DGAMLocalizer.from_released(released_checkpoint, fitted.classes_, eta=0.2)
+    model = DGAMLocalizer.from_released(
+        released_checkpoint, fitted.classes_, **PAPER | {"eta": 0.2}
+    )
     expected = copy.deepcopy(fitted).set_params(eta=0.2)
     for ours, theirs in zip(model.predict(data[0]), expected.predict(data[0]), strict=True):
         np.testing.assert_array_equal(ours, theirs)

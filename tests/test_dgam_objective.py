@@ -13,12 +13,13 @@ from skdgam.dgam.networks import DGAM
 from skdgam.dgam.objective import (
     CVAE_SCALE,
     LOG_VARIANCE_BOUND,
+    SMOOTHING,
     SMOOTHING_RADIUS,
     Objective,
     class_probability,
+    gaussian,
     kl_to_latent_prior,
     pooled_logits,
-    smoothing_kernel,
 )
 from skdgam.layers import initialize
 from skdgam.training import batches
@@ -116,7 +117,7 @@ def take_steps(network, released, *names):
         )
     ]
     sampling = Sampling(n_snippets=40, batch_size=5, refresh_every=1)
-    trainer = Trainer(network, stages, sampling, learning_rate=1e-3, seed=0)
+    trainer = Trainer(network, stages, sampling, learning_rate=1e-3, n_epochs=100, seed=0)
     trainer.epoch = round(100 * float(released["step.warmup"]))
     videos = check_features(list(released["step.x"]))
     features = HostFeatures(videos, CPU, torch.float32)
@@ -247,7 +248,7 @@ def plain_head_terms(network, batch, objective, noise):
     smoothed = losses.smooth(
         activation.softmax(dim=1) if by_softmax else (activation + bias).sigmoid(),
         batch.neighbours(SMOOTHING_RADIUS),
-        smoothing_kernel(CPU),
+        gaussian(SMOOTHING, SMOOTHING_RADIUS, CPU),
     )
     terms = {"foreground": 0.0, "background": 0.0, "guide": 0.0}
     of_videos = zip(
@@ -417,7 +418,7 @@ def test_what_a_stage_does_not_learn_gets_no_gradient(single, videos, name):
     stage = stage_of(objective(), name)
     before = {name: weight.clone() for name, weight in single.state_dict().items()}
     sampling = Sampling(n_snippets=20, batch_size=3, refresh_every=1)
-    trainer = Trainer(single, [stage], sampling, learning_rate=1e-3, seed=0)
+    trainer = Trainer(single, [stage], sampling, learning_rate=1e-3, n_epochs=100, seed=0)
     features = HostFeatures(check_features(videos), CPU, torch.float32)
     trainer.run_epoch(features, LABELS.astype(bool))
     for parameter, weight in single.named_parameters():

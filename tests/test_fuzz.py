@@ -18,6 +18,7 @@ from skdgam._features import check_features
 from skdgam.cli import main
 from skdgam.datasets import FeatureFolder, make_untrimmed
 from skdgam.formats import read_intervals, read_labels, write_intervals
+from skdgam.presets import PAPER
 
 # A file for each reader, in one folder: what is tried is written over it, and put back.
 MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -26,7 +27,7 @@ X, Y = make_untrimmed(n_videos=6, n_classes=2, n_features=3, random_state=0)
 
 def small(**changes):
     settings = {"max_epochs": 1, "latent_dim": 2, "batch_size": 3, "random_state": 0}
-    return DGAMLocalizer(**(settings | changes))
+    return DGAMLocalizer(**(PAPER | settings | changes))
 
 
 @pytest.fixture(scope="module")

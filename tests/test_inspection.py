@@ -7,6 +7,7 @@ from skdgam import DGAMLocalizer
 from skdgam.datasets import make_untrimmed
 from skdgam.dgam import swap_attention
 from skdgam.inspection import attention_statistics
+from skdgam.presets import PAPER
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,9 @@ def data():
 
 
 def quick(**changes):
-    return DGAMLocalizer(**({"max_epochs": 2, "latent_dim": 4, "random_state": 0} | changes))
+    return DGAMLocalizer(
+        **(PAPER | {"max_epochs": 2, "latent_dim": 4, "random_state": 0} | changes)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +29,8 @@ def old_and_new(data):
 @pytest.fixture
 def by_hand():
     """A localizer that attends to snippets with x0 = 1, and whose classifier sees x1 = 1."""
-    model = DGAMLocalizer(latent_dim=1, snippet_seconds=2.0, snippet_offset=1.0)
-    shapes = model._blank_network(2, 2, {"latent_dim": 1, "temporal_context": 0}).state_dict()
+    model = quick(latent_dim=1, snippet_seconds=2.0, snippet_offset=1.0)
+    shapes = model._blank_network(2, 2, model._asked_architecture()).state_dict()
     weights = {name: np.zeros(tuple(value.shape), "f4") for name, value in shapes.items()}
     weights["attention_head.0.weight"][0, 0] = 1.0
     weights["attention_head.2.weight"][0, 0] = 20.0

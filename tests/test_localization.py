@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from skdgam.localization import (
     Activation,
+    activation_proposals,
     attention_proposals,
     check_proposal_thresholds,
     interpolate,
@@ -383,3 +384,68 @@ def test_nothing_above_the_threshold_is_no_proposal():
     ):
         assert found.shape == (0,)
         assert found.dtype.names == ("start", "end", "label", "score")
+
+
+# --- by class activation ---
+
+
+def of_probability(probability, in_video=1.0):
+    """Activation whose classes have these probabilities (n_snippets, n_classes)."""
+    probability = np.asarray(probability, dtype=np.float64)
+    tcam = np.log(probability) - np.log1p(-probability)
+    n_classes = tcam.shape[1]
+    in_video = np.full(n_classes, in_video)
+    return Activation(probability.max(axis=1), tcam, np.zeros(n_classes), in_video)
+
+
+def test_activation_thresholds_are_shares_of_the_maximum():
+    activation = of_probability(np.array([[0.01, 0.04, 0.1, 0.06, 0.01]]).T)
+    found = activation_proposals(activation, np.array([0]), [0.3, 0.5], eta=0.0)
+    assert found[["start", "end"]].tolist() == [(1.0, 4.0), (2.0, 4.0)]
+
+
+def test_activation_proposals_of_equal_extent_are_one():
+    activation = of_probability(np.array([[0.1, 0.9, 0.9, 0.1]]).T)
+    assert len(activation_proposals(activation, np.array([0]), [0.3, 0.5, 0.7], eta=0.0)) == 1
+
+
+def test_activation_score_by_hand():
+    activation = of_probability(np.array([[0.1, 0.2, 0.8, 0.6, 0.3, 0.1]]).T, in_video=0.5)
+    (found,) = activation_proposals(activation, np.array([0]), [0.5], eta=0.5)
+    # Snippets 2 and 3; a quarter of two, rounded up, is one to either side.
+    assert found.tolist() == pytest.approx((2.0, 4.0, 0, 0.7 - 0.5 * (0.2 + 0.3) + 0.2 * 0.5))
+
+
+def test_activation_without_smoothing_has_no_neighbours():
+    p = np.full((9, 1), 0.1)
+    p[4] = 0.9
+    sharp = activation_proposals(of_probability(p), np.array([0]), [0.5], eta=1.0)
+    smooth = activation_proposals(of_probability(p), np.array([0]), [0.5], eta=1.0, smoothing=2.0)
+    assert sharp[["start", "end"]].tolist() == [(4.0, 5.0)]
+    assert smooth["end"] - smooth["start"] > 1
+
+
+def test_activation_of_streams_is_their_weighted_mean():
+    own, other = of_probability([[0.8], [0.2], [0.2]]), of_probability([[0.2], [0.2], [0.8]])
+    settings = {"classes": np.array([0]), "thresholds": [0.9], "eta": 0.0, "others": [other]}
+    found = activation_proposals(own, **settings, stream_weight=0.75)  # 0.65, 0.2, 0.35
+    assert found[["start", "end"]].tolist() == [(0.0, 1.0)]
+    assert activation_proposals(own, **settings, stream_weight=0.25)["start"].tolist() == [2.0]
+
+
+@given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=12), st.sampled_from([0.0, 0.5, 2.0]))
+def test_activation_proposals_lie_in_the_video(values, smoothing):
+    activation = of_probability(np.array(values)[:, None])
+    found = propose(
+        activation,
+        localization="activation",
+        thresholds=check_proposal_thresholds(None, "activation"),
+        smoothing=smoothing,
+        class_threshold=0.1,
+        eta=None,
+    )
+    assert (found["start"] >= 0).all()
+    assert (found["end"] <= len(values)).all()
+    assert (found["start"] < found["end"]).all()
+    # In a video with this class all over, it is found at every threshold.
+    assert len(found) >= 1

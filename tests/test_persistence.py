@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 import skdgam
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
+from skdgam.presets import PAPER
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def data():
 
 
 def make(**params):
-    return DGAMLocalizer(**({"max_epochs": 3, "latent_dim": 4, "random_state": 0} | params))
+    return DGAMLocalizer(**(PAPER | {"max_epochs": 3, "latent_dim": 4, "random_state": 0} | params))
 
 
 @pytest.fixture(scope="module", params=["one stream", "two streams"])

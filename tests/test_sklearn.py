@@ -181,7 +181,8 @@ def test_grid_search_over_the_five_parameters(data, search):
     assert search.best_score_ == search.cv_results_["mean_test_score"].max() > 0.05
     train, test = next(CV.split(data[0]))
     parts = [[[values[i] for i in part] for values in data] for part in (train, test)]
-    by_hand = clone(search.estimator).set_params(r=0.5).fit(*parts[0]).score(*parts[1])
+    first = search.cv_results_["params"][0]
+    by_hand = clone(search.estimator).set_params(**first).fit(*parts[0]).score(*parts[1])
     assert search.cv_results_["split0_test_score"][0] == by_hand
 
 

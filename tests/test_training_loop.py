@@ -38,7 +38,9 @@ def make_trainer(learning_rate=1e-2, **changes):
     network = DGAM(6, 2, latent_dim=3)
     initialize(network, torch.Generator().manual_seed(0))
     sampling = Sampling(n_snippets=20, batch_size=2, refresh_every=1)
-    return Trainer(network, objective(**changes).stages(), sampling, learning_rate, seed=0)
+    return Trainer(
+        network, objective(**changes).stages(), sampling, learning_rate, n_epochs=100, seed=0
+    )
 
 
 def assert_same_weights(trainer, other):

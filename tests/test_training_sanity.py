@@ -8,6 +8,7 @@ import pytest
 from skdgam import DGAMLocalizer, base
 from skdgam._features import check_features
 from skdgam.datasets import make_untrimmed
+from skdgam.presets import PAPER
 from skdgam.training.sanity import some_snippets, warn_of_attention, warn_of_scale
 
 
@@ -22,7 +23,9 @@ def test_features_of_another_order_are_told_with_their_statistics(data, scale):
     rms = np.sqrt(np.mean(np.square(np.concatenate(X)), axis=0))
     told = rf"square of .* \(feature {rms.argmax()} the largest, .*SnippetTransformer\(StandardSc"
     with pytest.warns(UserWarning, match=told) as caught:
-        DGAMLocalizer(max_epochs=1, precision="float32", random_state=0).fit(X, data[1])
+        DGAMLocalizer(standardize=False, max_epochs=1, precision="float32", random_state=0).fit(
+            X, data[1]
+        )
     assert len(caught) == 1
 
 
@@ -42,15 +45,17 @@ def test_features_of_the_usual_scale_are_fine(data, scale):
 
 def test_features_are_judged_once_where_training_begins(data):
     X = [100 * x for x in data[0]]
-    model = DGAMLocalizer(precision="float32", random_state=0)
+    model = DGAMLocalizer(standardize=False, precision="float32", random_state=0)
     with pytest.warns(UserWarning, match="square of"):
         model.partial_fit(X, data[1])
     model.partial_fit(X, data[1])
 
 
 def test_a_fit_that_made_attention_vanish_says_so(data):
-    model = DGAMLocalizer(learning_rate=0.2, max_epochs=20, precision="float32", random_state=0)
-    with pytest.warns(UserWarning, match="near 0 everywhere in 100% .* Lower learning_rate, or ra"):
+    model = DGAMLocalizer(
+        **PAPER | {"learning_rate": 0.2, "max_epochs": 20}, precision="float32", random_state=0
+    )
+    with pytest.warns(UserWarning, match="near 0 everywhere in 100% .* Lower learning_rate, or tr"):
         model.fit(*data)
 
 

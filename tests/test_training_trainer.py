@@ -47,7 +47,7 @@ def features():
 def make_trainer(*stages, seed=0, learning_rate=1e-2, dtype=torch.float32, **sampling):
     settings = {"n_snippets": 20, "batch_size": 2, "refresh_every": 1} | sampling
     stages = stages or (LEFT, RIGHT)
-    return Trainer(Pair(), stages, Sampling(**settings), learning_rate, seed, dtype)
+    return Trainer(Pair(), stages, Sampling(**settings), learning_rate, 100, seed, dtype)
 
 
 def spying(stage=LEFT):

@@ -15,6 +15,7 @@ from skdgam._typing import Indexed, PathOrName
 from skdgam._validation import check_classes
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import presets
+from skdgam.dgam.joint import JointDGAM, JointObjective
 from skdgam.dgam.networks import DGAM
 from skdgam.dgam.objective import Objective, class_probability
 from skdgam.dgam.released import read_released
@@ -34,44 +35,60 @@ class DGAMLocalizer(BaseLocalizer):
     and by a conditional VAE that models how snippets look given their attention, so that
     context beside an action is not taken for it [1]_.
 
+    The defaults are for data that nobody has tuned it for. They depart from the paper: attention
+    is what the classes say of a snippet (:mod:`skdgam.dgam.joint`). The paper's own method is
+    ``attention_source="head"``, with the other parameters as in :mod:`skdgam.presets`.
+
     Parameters
     ----------
+    attention_source : {"classes", "head"}, default="classes"
+        Where attention comes from. "classes": from the probabilities of the classes in each
+        snippet. "head": from a head of its own, as in the paper.
+    n_starts : int, default=2
+        For "classes": networks that are trained side by side from different initial weights. With
+        more than one, a further one, the student, learns from their mean, and is the one that
+        predicts.
+    topk : int, default=8
+        For "classes": one snippet in so many classifies a video, those where a class is highest.
     alpha : float, default=0.03
-        α of Eq. 6: weight of classifying the background of each video as background.
+        For "head": α of Eq. 6, weight of classifying the background of each video as background.
     beta : float, default=0.1
         β of Eq. 10: weight of the divergence from the latent prior in the CVAE's loss.
-    gamma1 : float, default=0.5
+    gamma1 : float, default=1.0
         γ₁ of Eq. 16: weight of the reconstruction of snippets from their attention. 0 trains
         without the generative part.
     gamma2 : float, default=0.1
-        γ₂ of Eq. 16: weight of the distance of attention from the T-CAMs.
+        For "head": γ₂ of Eq. 16, weight of the distance of attention from the T-CAMs.
     r : float, default=1.0
         Distance of the latent priors of attention 0 and attention 1, in each dimension.
     foreground_weight : float, default=1.0
-        Weight of classifying the foreground of each video by its labels; 1 in the paper.
-    latent_dim : int, default=128
+        For "head": weight of classifying the foreground of each video by its labels; 1 in the
+        paper.
+    latent_dim : int, default=64
         Dimensions of the CVAE's latent variable.
     pooling : {"paper", "released"}, default="released"
-        Attention-weighted mean of snippets in training: Eq. 4 and 5, or with the 1 that the
-        released implementation adds to the foreground's denominator. The mean alone is the
-        same for however little attention, which then may vanish everywhere.
-    temporal_context : int, default=0
+        For "head": attention-weighted mean of snippets in training, Eq. 4 and 5, or with the 1
+        that the released implementation adds to the foreground's denominator. The mean alone is
+        the same for however little attention, which then may vanish everywhere.
+    temporal_context : int, default=3
         Snippets to each side that attention and classifier look at. 0 is the paper: a perceptron
         and a linear layer on single snippets. With more, both share a hidden layer, a
         convolution over time. What tells short or similar actions apart is often in their
         surroundings.
     classification : {"softmax", "sigmoid"}, default="softmax"
-        "softmax" is the paper: one class excludes the others, and labels of a video have equal
-        shares. "sigmoid" asks for each class by itself, as several labels a video need it.
-    dropout : float, in [0, 1), default=0.0
-        Share of the features, and of units of the hidden layer, that attention and classifier are
-        trained without, others each time; 0 in the paper. In the project's benchmarks 0.3 was
-        better than none, but far worse where there were only 40 videos.
+        For "head": "softmax" is the paper, where one class excludes the others, and labels of a
+        video have equal shares. "sigmoid" asks for each class by itself, as several labels a
+        video need it, and as "classes" always does.
+    dropout : float, in [0, 1), default=0.5
+        Share of the units of the hidden layer that attention and classifier are trained without,
+        others each time, and of the features; with "classes", 0.4 times that share of the
+        features. 0 in the paper.
     warmup_epochs : int, default=50
-        Over so many first epochs the weights of the CVAE's loss and of γ₁ rise from 0; 300 of
-        6,000 in the paper. For ``partial_fit``, it counts calls.
+        For "head": over so many first epochs the weights of the CVAE's loss and of γ₁ rise from
+        0; 300 of 6,000 in the paper. For ``partial_fit``, it counts calls. With "classes", γ₁
+        rises over the first fifth of the epochs.
     warmup_gamma1 : bool, default=True
-        Whether γ₁ takes part in the warm-up.
+        For "head": whether γ₁ takes part in the warm-up.
     {shared}
 
     Attributes
@@ -82,9 +99,11 @@ class DGAMLocalizer(BaseLocalizer):
     n_epochs_ : int
         Epochs that were trained.
     history_ : dict of ndarrays of shape (n_epochs,)
-        Mean of each loss term in each epoch: ``foreground``, ``background``, ``guide``, with the
-        generative part also ``reconstruction``, ``cvae_reconstruction`` and ``cvae_kl``, and with
-        early stopping ``validation``. ``pandas.DataFrame(model.history_)`` makes a frame of it.
+        Mean of each loss term in each epoch: ``classification`` and of the student
+        ``student_classification`` and ``student_teaching``, or with ``attention_source="head"``
+        ``foreground``, ``background`` and ``guide``; with the generative part also
+        ``reconstruction``, ``cvae_reconstruction`` and ``cvae_kl``, and with early stopping
+        ``validation``. ``pandas.DataFrame(model.history_)`` makes a frame of it.
     weights_ : dict of ndarrays
         Weights of all networks, by name; NumPy arrays, so that a fitted model opens on any
         machine.
@@ -111,33 +130,48 @@ class DGAMLocalizer(BaseLocalizer):
     True
     """
 
-    _network = DGAM
-    _architecture = ("latent_dim", "temporal_context", "classification")
+    _architecture = (
+        *("attention_source", "n_starts"),
+        *("latent_dim", "temporal_context", "classification"),
+    )
     _remedies = {  # noqa: RUF012
-        0: "raise gamma2, or set pooling='released'",
-        1: "scale the features, or raise alpha",
+        0: 'train longer, or with attention_source="head", raise gamma2',
+        1: 'lower gamma1, or with attention_source="head", raise alpha',
     }
     presets = presets.PRESETS
     loss_groups = {  # noqa: RUF012
-        "attention and classifier": ("foreground", "background", "guide", "validation"),
+        "attention and classifier": (
+            *("classification", "foreground", "background", "guide", "validation"),
+            *("student_classification", "student_teaching"),
+        ),
         "generative part": ("reconstruction", "cvae_reconstruction", "cvae_kl"),
     }
 
+    attention_source: str = "classes"
+    n_starts: int = 2
+    topk: int = 8
     alpha: float = 0.03
     beta: float = 0.1
-    gamma1: float = 0.5
+    gamma1: float = 1.0
     gamma2: float = 0.1
     r: float = 1.0
     foreground_weight: float = 1.0
-    latent_dim: int = 128
+    latent_dim: int = 64
     pooling: str = "released"
-    temporal_context: int = 0
+    temporal_context: int = 3
     classification: str = "softmax"
-    dropout: float = 0.0
+    dropout: float = 0.5
     warmup_epochs: int = 50
     warmup_gamma1: bool = True
+    n_snippets: int | None = None
+    max_epochs: int | None = None
+    learning_rate: float = 4e-3
+    localization: str = "activation"
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
+        "attention_source": [StrOptions({"classes", "head"})],
+        "n_starts": [Interval(Integral, 1, None, closed="left")],
+        "topk": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
         "gamma1": [Interval(Real, 0, None, closed="left")],
@@ -153,11 +187,25 @@ class DGAMLocalizer(BaseLocalizer):
         "warmup_gamma1": ["boolean"],
     }
 
+    @staticmethod
+    def _network(
+        n_features: int, n_classes: int, *, attention_source: str, n_starts: int, **shape: Any
+    ) -> DGAM | JointDGAM:
+        if attention_source == "head":
+            return DGAM(n_features, n_classes, **shape)
+        del shape["classification"]
+        return JointDGAM(n_features, n_classes, n_starts=n_starts, **shape)
+
     def _stages(self) -> list[Stage]:
-        names = [field.name for field in fields(Objective)]
-        return Objective(**{name: getattr(self, name) for name in names}).stages()
+        kind = Objective if self.attention_source == "head" else JointObjective
+        return kind(**{field.name: getattr(self, field.name) for field in fields(kind)}).stages()
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
+        if isinstance(network, JointDGAM):
+            probability = expit(logits.astype(np.float64))
+            mass = np.maximum(probability.sum(axis=0), np.finfo(np.float64).tiny)
+            in_video = (probability**2).sum(axis=0) / mass
+            return Activation(attention, logits, np.zeros(logits.shape[1]), in_video)
         bias = network.classifier.bias.detach().cpu().numpy()
         # Pooling and the classifier are linear, so the logits are pooled instead of features.
         mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)
@@ -170,9 +218,11 @@ class DGAMLocalizer(BaseLocalizer):
 
     @property
     def _exclusive_classes(self) -> bool:
-        return self.classification == "softmax"
+        return self.attention_source == "head" and self.classification == "softmax"
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
+        if isinstance(network, JointDGAM):
+            return logits.sigmoid()
         # The T-CAM, without smoothing.
         return class_probability(logits, network.classifier.bias, network.classification)[:, :-1]
 
@@ -205,10 +255,11 @@ class DGAMLocalizer(BaseLocalizer):
             )
 
         def error(network: Any, batch: Batch) -> Tensor:
-            attention = network.attention(batch)
+            attention, _ = network(batch)
+            vae: Any = network.starts[0] if isinstance(network, JointDGAM) else network
             prior_mean = (self.r * attention)[:, None].to(batch.x.dtype)
-            z = prior_mean.expand(-1, network.latent_dim)
-            return (network.decode(z, attention) - batch.x).square().mean(dim=-1)
+            z = prior_mean.expand(-1, vae.latent_dim)
+            return (vae.decode(z, attention) - batch.x).square().mean(dim=-1)
 
         return list(self._map_snippets(error, self._check(X)))
 
@@ -238,7 +289,8 @@ class DGAMLocalizer(BaseLocalizer):
         ValueError
             If it is no such checkpoint, or has another number of classes.
         """
-        model = cls(**params)
+        paper: dict[str, Any] = {"attention_source": "head", "temporal_context": 0}
+        model = cls(**paper | params)
         model._check_settings()
         labels, order = np.unique(check_classes(classes), return_index=True)
         weights = read_released(path)
@@ -253,8 +305,14 @@ class DGAMLocalizer(BaseLocalizer):
         fresh = model._fresh_network(n_features, n_outputs - 1, seed=0)
         return model._set_weights(labels, to_arrays(fresh) | weights, n_features)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Of versions that knew one source of attention.
+        super().__setstate__({"attention_source": "head"} | state)
+
     @classmethod
     def _from_description(cls, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         if "n_features" not in description:  # files of version 1 do not say it
             description["n_features"] = arrays["weights.decoder.third.bias"].size
+        if "attention_source" not in description["params"]:  # of versions that knew one
+            description["params"]["attention_source"] = "head"
         return super()._from_description(description, arrays)

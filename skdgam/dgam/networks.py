@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from skdgam.layers import Linear, TemporalConv
 from skdgam.training.batches import Batch
 
-__all__ = ["DGAM", "ConditionalMLP"]
+__all__ = ["DGAM", "ConditionalMLP", "ConditionalVAE"]
 
 ATTENTION_WIDTH = 256
 CVAE_WIDTH = 128
@@ -35,7 +35,24 @@ class ConditionalMLP(nn.Module):
         return self.second(first.relu_()).relu_()
 
 
-class DGAM(nn.Module):
+class ConditionalVAE(nn.Module):
+    """What a network does with the encoder and the decoder that it has."""
+
+    latent_dim: int
+    encoder: ConditionalMLP
+    decoder: ConditionalMLP
+
+    def encode(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (n, latent_dim) each, of q(z given x, λ)."""
+        mean, log_variance = self.encoder(x, attention).chunk(2, dim=-1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor, attention: Tensor) -> Tensor:
+        """Features (n, n_features) that z (n, latent_dim) stands for at this attention."""
+        return self.decoder(z, attention)
+
+
+class DGAM(ConditionalVAE):
     """All networks of one stream.
 
     Parameters
@@ -93,12 +110,3 @@ class DGAM(nn.Module):
         convolution, _, last = self.attention_head
         hidden = batch.dropout(convolution(x, batch).relu_(), dropout)
         return hidden, last(hidden)[:, 0].float().sigmoid()
-
-    def encode(self, x: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, (n, latent_dim) each, of q(z given x, λ)."""
-        mean, log_variance = self.encoder(x, attention).chunk(2, dim=-1)
-        return mean, log_variance
-
-    def decode(self, z: Tensor, attention: Tensor) -> Tensor:
-        """Features (n, n_features) that z (n, latent_dim) stands for at this attention."""
-        return self.decoder(z, attention)

@@ -14,11 +14,19 @@ from torch.nn import functional as F
 
 from skdgam import losses
 from skdgam.dgam.kernels import reconstruction_error
-from skdgam.dgam.networks import DGAM
+from skdgam.dgam.networks import DGAM, ConditionalVAE
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
-__all__ = ["Objective", "class_probability", "kl_to_latent_prior"]
+__all__ = [
+    "CVAE_SCALE",
+    "Objective",
+    "autoencode",
+    "class_probability",
+    "gaussian",
+    "kl_to_latent_prior",
+    "reconstruct",
+]
 
 ADAM_BETAS = (0.8, 0.999)  # released; the paper names none
 CVAE_SCALE = 10.0  # of the loss of stage (b), released
@@ -65,14 +73,11 @@ class Objective:
         """
         with torch.no_grad():
             attention = network.attention(batch)
-        mean, log_variance = network.encode(batch.x, attention)
-        deviation = (0.5 * bound(log_variance)).exp()
-        z = torch.addcmul(mean, deviation, batch.noise(network.latent_dim))
-        kl = kl_to_latent_prior(mean, log_variance, attention, self.r)
+        reconstruction, kl = autoencode(network, batch, attention, self.r)
         scale = CVAE_SCALE * self.warmup(batch.epoch)
         return {
-            "cvae_reconstruction": (scale, self._reconstruction(network, batch, z, attention)),
-            "cvae_kl": (scale * self.beta, batch.mean(kl)),
+            "cvae_reconstruction": (scale, reconstruction),
+            "cvae_kl": (scale * self.beta, kl),
         }
 
     def head_losses(self, network: DGAM, batch: Batch) -> LossTerms:
@@ -99,7 +104,7 @@ class Objective:
         tcam = losses.smooth(
             class_probability(activation.detach(), bias.detach(), self.classification),
             batch.neighbours(SMOOTHING_RADIUS),
-            smoothing_kernel(activation.device),
+            gaussian(SMOOTHING, SMOOTHING_RADIUS, activation.device),
         )
         labels_of_rows = losses.with_background(batch.labels, 0.0)[batch.video]
         guide = losses.guide_loss(attention, *losses.guidance(tcam, labels_of_rows))
@@ -115,18 +120,34 @@ class Objective:
             "guide": (self.gamma2, batch.mean(guide)),
         }
         if self.gamma1:
-            prior_mean = (self.r * attention)[:, None].to(batch.x.dtype)
-            z = prior_mean + batch.noise(network.latent_dim)  # from the prior
             gamma1 = self.gamma1 * (self.warmup(batch.epoch) if self.warmup_gamma1 else 1.0)
-            terms["reconstruction"] = gamma1, self._reconstruction(network, batch, z, attention)
+            terms["reconstruction"] = gamma1, reconstruct(network, batch, attention, self.r)
         return terms
 
-    @staticmethod
-    def _reconstruction(network: DGAM, batch: Batch, z: Tensor, attention: Tensor) -> Tensor:
-        """Mean squared error of decoding z (n_rows, latent_dim) at this attention."""
-        last = network.decoder.third
-        hidden = network.decoder.hidden(z, attention)
-        return reconstruction_error(hidden, last.weight, last.bias, batch.x, batch.shares)
+
+def autoencode(
+    network: ConditionalVAE, batch: Batch, attention: Tensor, r: float
+) -> tuple[Tensor, Tensor]:
+    """The two terms of Eq. 10: error of the CVAE, and divergence from the latent prior."""
+    mean, log_variance = network.encode(batch.x, attention)
+    deviation = (0.5 * bound(log_variance)).exp()
+    z = torch.addcmul(mean, deviation, batch.noise(network.latent_dim))
+    kl = kl_to_latent_prior(mean, log_variance, attention, r)
+    return _decoding_error(network, batch, z, attention), batch.mean(kl)
+
+
+def reconstruct(network: ConditionalVAE, batch: Batch, attention: Tensor, r: float) -> Tensor:
+    """Error of decoding what the latent prior draws at this attention (n_rows,), Eq. 12."""
+    prior_mean = (r * attention)[:, None].to(batch.x.dtype)
+    z = prior_mean + batch.noise(network.latent_dim)
+    return _decoding_error(network, batch, z, attention)
+
+
+def _decoding_error(network: ConditionalVAE, batch: Batch, z: Tensor, attention: Tensor) -> Tensor:
+    """Mean squared error of decoding z (n_rows, latent_dim) at this attention."""
+    last = network.decoder.third
+    hidden = network.decoder.hidden(z, attention)
+    return reconstruction_error(hidden, last.weight, last.bias, batch.x, batch.shares)
 
 
 def kl_to_latent_prior(
@@ -191,8 +212,7 @@ def pooled_logits(
 
 
 @lru_cache(maxsize=8)
-def smoothing_kernel(device: torch.device) -> Tensor:
-    """Weights (window,) of the Gaussian of Eq. 13."""
-    radius = SMOOTHING_RADIUS
+def gaussian(deviation: float, radius: int, device: torch.device) -> Tensor:
+    """Weights (2 * radius + 1,) of a Gaussian filter along time, as in Eq. 13."""
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
-    return torch.softmax(-0.5 * (offsets / SMOOTHING) ** 2, dim=0)
+    return torch.softmax(-0.5 * (offsets / deviation) ** 2, dim=0)

@@ -1,5 +1,6 @@
 """Attention of one model with the classifier of another, the paper's Table 1."""
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -57,10 +58,12 @@ def swap_attention(model: DGAMLocalizer, other: DGAMLocalizer) -> DGAMLocalizer:
             f"One model has the classes {model.classes_.tolist()}, the other "
             f"{other.classes_.tolist()}."
         )
+    if not np.array_equal(model._scaling() or (), other._scaling() or ()):
+        raise ValueError("The models standardize their features differently; fit both on the same.")
     classifier = {k: v for k, v in model.weights_.items() if k.startswith("classifier.")}
     weights = {k: v.copy() for k, v in (other.weights_ | classifier).items()}
     classification = model._fitted_architecture()["classification"]
     architecture = other._fitted_architecture() | {"classification": classification}
     return clone(model)._set_weights(
-        model.classes_.copy(), weights, model.n_features_in_, architecture
+        model.classes_.copy(), weights, model.n_features_in_, architecture, model._scaling()
     )

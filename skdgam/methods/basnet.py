@@ -89,7 +89,7 @@ class BaSNetLocalizer(BaseLocalizer):
     dropout: float = 0.7
     sparsity: float = 1e-4
     n_snippets: int | None = 750
-    max_epochs: int = 125
+    max_epochs: int | None = 125
     learning_rate: float = 1e-4
     proposal_threshold: Any = (0.0, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225)
     class_threshold: float = 0.25
@@ -104,6 +104,7 @@ class BaSNetLocalizer(BaseLocalizer):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "sparsity": [Interval(Real, 0, None, closed="left")],
         "localization": [StrOptions({"tcam"})],
+        "eta": [Interval(Real, 0, None, closed="left")],
     }
 
     class _network(nn.Module):  # noqa: N801

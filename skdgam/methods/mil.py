@@ -78,7 +78,7 @@ class MILLocalizer(BaseLocalizer):
     temporal_context: int = 0
     dropout: float = 0.5
     n_snippets: int | None = None
-    max_epochs: int = 150
+    max_epochs: int | None = 150
     batch_size: int = 32
     learning_rate: float = 2e-3
     proposal_threshold: Any = 0.1

@@ -74,6 +74,8 @@ class Batch:
         Videos of the whole batch, of which these may be a piece.
     epoch : int
         Epochs that have been trained before.
+    progress : float, in [0, 1)
+        How far the training is.
     """
 
     x: Tensor
@@ -82,6 +84,7 @@ class Batch:
     n_snippets: np.ndarray
     n_videos: int
     epoch: int = 0
+    progress: float = 0.0
     deviates: Deviates | None = None  # None: nothing is random, as for localization
     rng: np.random.Generator | None = None
 
@@ -184,7 +187,7 @@ class HostFeatures:
         These fill up a number of rows that kernels are ready for: some are prepared anew for each
         shape that they meet.
         """
-        return to_rows([self._videos[i][drawn[i]] for i in chosen], self.dtype).to(self.device)
+        return to_rows([self._videos.rows(i, drawn[i]) for i in chosen], self.dtype).to(self.device)
 
 
 class DeviceFeatures:

@@ -29,24 +29,33 @@ class AfterEpoch:
     estimator : estimator instance
         Being fitted.
     X, y : features and labels as passed to fit
+    n_epochs : int
+        Epochs of the training.
     fitted : callable
         Returns the fitted attributes as they would be if training stopped now.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, fitted: Callable[[], dict[str, Any]]):
-        self._estimator = estimator
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        n_epochs: int,
+        fitted: Callable[[], dict[str, Any]],
+    ):
+        self._estimator, self._n_epochs = estimator, n_epochs
         self._task = {"estimator": estimator, "X": X, "y": y}
         self._fitted = fitted
         self._root: Any = None
         self._epoch: Any = None
         self._has_callbacks = hasattr(estimator, "_skl_callbacks")
         if hasattr(estimator, "_init_callback_context"):
-            self._root = estimator._init_callback_context(max_subtasks=estimator.max_epochs)
+            self._root = estimator._init_callback_context(max_subtasks=n_epochs)
             self._root.call_on_fit_task_begin(**self._task)
             self._begin()
         is_watched = not self._has_callbacks and Progress.is_watched()
         shows = estimator.verbose == "auto" and is_watched
-        self._progress = Progress(estimator.max_epochs) if shows else None
+        self._progress = Progress(n_epochs) if shows else None
 
     def _begin(self) -> None:
         self._epoch = self._root.subcontext(task_name="epoch")
@@ -65,11 +74,11 @@ class AfterEpoch:
                 self._begin()
         if self._progress is not None:
             self._progress.update(epoch, means)
-        elif self._estimator.verbose not in ("auto", 0):
-            max_epochs = self._estimator.max_epochs
-            if last or stop or (epoch + 1) % max(max_epochs // 10, 1) == 0:
-                terms = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-                print(f"epoch {epoch + 1}/{max_epochs}  {terms}")
+        elif self._estimator.verbose not in ("auto", 0) and (
+            last or stop or (epoch + 1) % max(self._n_epochs // 10, 1) == 0
+        ):
+            terms = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+            print(f"epoch {epoch + 1}/{self._n_epochs}  {terms}")
         return stop
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """What a method brings to the engine: stages of training."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,6 +31,8 @@ class Stage(NamedTuple):
         Of Adam.
     weight_decay : float, default=0.0
         Of Adam: added to the gradient, times the weight.
+    cosine : bool, default=False
+        Whether the learning rate falls along a cosine, to 0 at the end of the training.
     """
 
     name: str
@@ -37,3 +40,8 @@ class Stage(NamedTuple):
     losses: Callable[[Any, Batch], LossTerms]
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
+    cosine: bool = False
+
+    def rate(self, progress: float) -> float:
+        """Share of the learning rate when the training is so far, from 0 to 1."""
+        return 0.5 * (1 + math.cos(math.pi * progress)) if self.cosine else 1.0

@@ -54,6 +54,9 @@ class Trainer:
     sampling : Sampling
     learning_rate : float
         Of Adam.
+    n_epochs : int
+        Epochs that a whole training has. One that goes on after them begins anew, as far as
+        learning rates and warm-up are concerned.
     seed : int
         Of all draws: snippets, order of videos, noise.
     dtype : torch.dtype, default=torch.float32
@@ -66,11 +69,12 @@ class Trainer:
         stages: Sequence[Stage],
         sampling: Sampling,
         learning_rate: float,
+        n_epochs: int,
         seed: int,
         dtype: torch.dtype = torch.float32,
     ):
         self.network, self.stages, self.sampling = network, tuple(stages), sampling
-        self.learning_rate, self.dtype = learning_rate, dtype
+        self.learning_rate, self.n_epochs, self.dtype = learning_rate, n_epochs, dtype
         self.epoch = 0
         self.device = next(network.parameters()).device
         self._set_seed(seed)
@@ -88,6 +92,11 @@ class Trainer:
     def _set_seed(self, seed: int) -> None:
         self.seed = seed
         self._deviates = Deviates(seed, self.device, self.dtype)
+
+    @property
+    def _progress(self) -> float:
+        """How far the training is, in [0, 1)."""
+        return self.epoch % self.n_epochs / self.n_epochs
 
     def _learned(self, stage: Stage) -> dict[str, nn.Parameter]:
         """The parameters that a stage trains, by name."""
@@ -154,6 +163,8 @@ class Trainer:
 
         That is one of shape (n_batches,). The last short batch is dropped.
         """
+        (group,) = self._optimizers[stage.name].param_groups
+        group["lr"] = self.learning_rate * stage.rate(self._progress)
         learned = self._learned(stage)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in learned)
@@ -191,6 +202,7 @@ class Trainer:
                 n_snippets=counts_as[piece],
                 n_videos=len(chosen),
                 epoch=self.epoch,
+                progress=self._progress,
                 deviates=self._deviates,
                 rng=rng,
             )

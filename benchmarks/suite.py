@@ -1,0 +1,303 @@
+"""Localization on many data sets with the same arguments: the default beside every other method.
+
+    python benchmarks/suite.py results.json --shared ../shared/data --seeds 5 --jobs 2
+
+Every result is written to the file as it comes, and what is in the file is not done again. The
+table is printed at the end; ``--only`` takes some data sets or methods. Features are standardized
+by the localizers. Everything else is at its default but for the time of a snippet, so that nothing
+is chosen on these data; ``--dev`` holds out a third of the training recordings in place of the
+test recordings, and is what defaults are to be chosen by.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from numpy.lib.stride_tricks import sliding_window_view
+from quality import TIOU, as_thumos14
+from scipy.signal import butter, sosfilt
+from sklearn.base import clone
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+
+from skdgam import DGAMLocalizer
+from skdgam.datasets import load_hapt, load_myo, make_untrimmed
+from skdgam.features import snippet_times, windows
+from skdgam.intervals import make_intervals, non_maximum_suppression
+from skdgam.localization import Activation, check_proposal_thresholds, propose
+from skdgam.methods import MILLocalizer
+from skdgam.metrics import mean_average_precision
+from skdgam.presets import PAPER, SENSORS
+
+CONTEXT = 3  # snippets to each side that the supervised network looks at, as the default does
+METHODS = {
+    "default": DGAMLocalizer(),
+    "without L_re": DGAMLocalizer(gamma1=0.0),
+    "one start": DGAMLocalizer(n_starts=1),
+    "PAPER": DGAMLocalizer(**PAPER | {"standardize": True}),
+    "SENSORS": DGAMLocalizer(**SENSORS),
+    "MIL top-k": MILLocalizer(),
+    "MIL attention": MILLocalizer(pooling="attention"),
+}
+
+
+class Data(NamedTuple):
+    """Training and test recordings with annotations, and the time of their snippets."""
+
+    X: list
+    y: list
+    X_test: list
+    y_test: list
+    times: dict
+    groups: np.ndarray | None = None
+
+
+def published(load, path):
+    """A data set that has a loader."""
+    train, test = (load(path, subset=subset) for subset in ("train", "test"))
+    times = {name: train[name] for name in ("snippet_seconds", "snippet_offset")}
+    return Data(
+        train.features, train.annotations, test.features, test.annotations, times, train.groups
+    )
+
+
+def prepared(path):
+    """Features that were made beforehand: one of the files in the folder suite."""
+    parts = []
+    with np.load(path) as file:
+        for part in ("train", "test"):
+            stops = np.cumsum(file[f"{part}_lengths"])[:-1]
+            parts.append(np.split(file[f"{part}_features"].astype(np.float32), stops))
+            rows = zip(*(file[f"{part}_{name}"] for name in ("start", "end", "label")), strict=True)
+            intervals = [[] for _ in parts[-1]]
+            for i, (start, end, label) in zip(file[f"{part}_recording"], rows, strict=True):
+                intervals[i].append((float(start), float(end), str(label)))
+            parts.append(intervals)
+        times = {name: float(file[name]) for name in ("snippet_seconds", "snippet_offset")}
+    return Data(*parts, times)
+
+
+def synthetic(seed, **difficulty):
+    """80 training and 80 test videos."""
+    X, y = make_untrimmed(n_videos=160, random_state=seed, **difficulty)
+    return Data(X[:80], y[:80], X[80:], y[80:], {"snippet_seconds": 0.64})
+
+
+RATE = 8000  # samples a second of sounds
+SOUNDS = ("beep", "chirp", "hiss", "knock", "warble")
+
+
+def sounds(seed, n_recordings=120):
+    """Tones and noises of half a second to two and a half, over hum, noise and clicks."""
+    rng = np.random.default_rng(seed)
+    features, annotations = [], []
+    frame = {"rate": RATE, "window": 0.1, "hop": 0.05}
+    for _ in range(n_recordings):
+        signal, intervals = _recording(rng)
+        cut = windows(signal, **frame)
+        power = np.abs(np.fft.rfft(cut * np.hanning(cut.shape[1]))) ** 2
+        bands = np.unique(np.geomspace(4, power.shape[1] - 1, 41).astype(int))[:-1]
+        features.append(np.log(np.add.reduceat(power, bands, axis=1) + 1e-2))
+        annotations.append(intervals)
+    half = n_recordings // 2
+    times = snippet_times(**frame)
+    return Data(features[:half], annotations[:half], features[half:], annotations[half:], times)
+
+
+def _recording(rng):
+    seconds = rng.uniform(20, 40)
+    t = np.arange(int(seconds * RATE)) / RATE
+    band = butter(2, [rng.uniform(50, 300), rng.uniform(500, 3000)], "band", fs=RATE, output="sos")
+    signal = sosfilt(band, rng.standard_normal(len(t)))
+    signal *= (1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.3) * t)) / signal.std()
+    signal += 0.5 * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * t)
+    for click in np.cumsum(rng.exponential(2.0, 40)):  # of no class
+        part = signal[int(click * RATE) :][:400]
+        part += 3 * rng.standard_normal(len(part)) * np.exp(-np.arange(len(part)) / 80)
+    present = rng.choice(len(SOUNDS), rng.integers(1, 4), replace=False)
+    intervals, start = [], rng.uniform(0.5, 4)
+    while (end := start + rng.uniform(0.4, 2.5)) < seconds - 0.3:
+        kind = rng.choice(present)
+        part = signal[int(start * RATE) : int(end * RATE)]
+        fade = np.minimum(np.minimum(np.arange(1, len(part) + 1) / 200, 1), 1)
+        part += rng.uniform(0.8, 2.0) * fade * fade[::-1] * _sound(kind, len(part), rng)
+        intervals.append((start, end, SOUNDS[kind]))
+        start = end + 0.3 + rng.exponential(2.5)
+    return signal, intervals
+
+
+def _sound(kind, n, rng):
+    t = np.arange(n) / RATE
+    if SOUNDS[kind] == "beep":
+        return np.sin(2 * np.pi * rng.uniform(900, 1100) * t)
+    if SOUNDS[kind] == "chirp":
+        return np.sin(2 * np.pi * (600 + 900 * t / t[-1]) * t)
+    if SOUNDS[kind] == "hiss":
+        high = butter(2, 2500, "high", fs=RATE, output="sos")
+        return 2 * sosfilt(high, rng.standard_normal(n))
+    if SOUNDS[kind] == "knock":
+        return 3 * rng.standard_normal(n) * np.exp(-8 * ((6 * t) % 1))
+    return np.sin(2 * np.pi * 1500 * t + 8 * np.sin(2 * np.pi * 7 * t))
+
+
+def thumos14(path, seed):
+    """Synthetic videos with the intervals and durations of THUMOS14."""
+    X, y, X_test, y_test, *_ = as_thumos14(path, seed)
+    return Data(X, y, X_test, y_test, {"snippet_seconds": 0.64})
+
+
+def data_sets(shared):
+    """Functions of a seed that give each data set; made ones are others for each seed."""
+    shared = Path(shared)
+    real = {
+        "HAPT": partial(published, load_hapt, shared / "hapt.zip"),
+        "smartwatch": partial(prepared, shared / "suite/stand_walk_sit.npz"),
+        "finch": partial(prepared, shared / "suite/finch_bird0.npz"),
+        "arm gestures": partial(prepared, shared / "suite/actrectut.npz"),
+        "muscles": partial(published, load_myo, shared / "myo.zip"),
+    }
+    return {name: partial(_any_seed, load) for name, load in real.items()} | {
+        "synthetic, context": synthetic,
+        "synthetic, look-alike": partial(synthetic, appearance=1.5),
+        "synthetic, no context": partial(synthetic, context=0.0),
+        "sounds": sounds,
+        "THUMOS14's layout": partial(thumos14, shared / "thumos14_annotations.json"),
+    }
+
+
+def _any_seed(load, seed):
+    return load()
+
+
+def held_out(data, seed):
+    """A third of the training recordings in place of the test recordings, people kept together."""
+    groups = np.arange(len(data.X)) if data.groups is None else data.groups
+    chosen = np.random.default_rng(seed).permutation(np.unique(groups))
+    is_test = np.isin(groups, chosen[: len(chosen) // 3])
+    X, y, X_test, y_test = (
+        [part[i] for i in np.flatnonzero(mask)]
+        for mask in (~is_test, is_test)
+        for part in (data.X, data.y)
+    )
+    known = {label for video in y for *_, label in video}
+    y_test = [[v for v in video if v[2] in known] for video in y_test]
+    return data._replace(X=X, y=y, X_test=X_test, y_test=y_test)
+
+
+def supervised(data, seed):
+    """The yardstick: detections by a network that is told what every training snippet is."""
+    classes = np.unique([label for video in data.y for *_, label in video])
+    clock = DGAMLocalizer(**data.times).clock
+    scaler = StandardScaler().fit(np.concatenate(data.X))
+
+    def rows(video):
+        padded = np.pad(scaler.transform(video), ((CONTEXT, CONTEXT), (0, 0)))
+        return sliding_window_view(padded, 2 * CONTEXT + 1, axis=0).reshape(len(video), -1)
+
+    is_class = []
+    for video, annotation in zip(data.X, data.y, strict=True):
+        middles = clock.to_seconds(np.arange(len(video)) + 0.5)[:, None]
+        columns = np.zeros((len(video), len(classes)), dtype=bool)
+        for start, end, label in annotation:
+            columns[:, classes == label] |= (middles >= start) & (middles < end)
+        is_class.append(columns)
+    network = MLPClassifier(128, alpha=1e-3, max_iter=20, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 20 epochs are enough, not all
+        network.fit(np.concatenate([rows(x) for x in data.X]), np.concatenate(is_class))
+    for video in data.X_test:
+        probability = network.predict_proba(rows(video)).clip(1e-6, 1 - 1e-6)
+        in_video = (probability**2).sum(axis=0) / probability.sum(axis=0)
+        logits = np.log(probability) - np.log1p(-probability)
+        activation = Activation(probability.max(axis=1), logits, np.zeros(len(classes)), in_video)
+        found = propose(
+            activation,
+            localization="activation",
+            thresholds=check_proposal_thresholds(None, "activation"),
+            smoothing=None,
+            class_threshold=0.1,
+            eta=None,
+        )
+        found = make_intervals(
+            clock.to_seconds(found["start"]),
+            clock.to_seconds(found["end"]),
+            classes[found["label"]],
+            found["score"],
+        )
+        yield non_maximum_suppression(found, 0.5)
+
+
+def result(load, seed, method, dev):
+    """Mean mAP of one fit, and its seconds of processor time."""
+    data = load(seed)
+    if dev:
+        data = held_out(data, seed)
+    begun = time.process_time()
+    if method == "supervised":
+        detections = [*supervised(data, seed)]
+    else:
+        model = clone(METHODS[method]).set_params(**data.times, random_state=seed, verbose=0)
+        model.fit(data.X, data.y)
+    seconds = time.process_time() - begun
+    if method != "supervised":
+        detections = [*model.predict(data.X_test)]
+    return 100 * mean_average_precision(data.y_test, detections, TIOU).mean(), seconds
+
+
+def table(results, data_names, methods):
+    """Print mean and deviation over seeds of each data set and method, and seconds of a fit."""
+    print("| data |", " | ".join(methods), "|")
+    print("|---|" + "--:|" * len(methods))
+    for data_name in data_names:
+        cells = []
+        for method in methods:
+            found = np.array([*results.get(data_name, {}).get(method, {}).values()])
+            if not len(found):
+                cells.append("")
+                continue
+            maps, seconds = found.T
+            deviation = f" ± {maps.std():.1f}" if len(maps) > 1 else ""
+            cells.append(f"{maps.mean():.1f}{deviation} ({seconds.mean():.0f} s)")
+        print(f"| {data_name} |", " | ".join(cells), "|")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="JSON file that results are kept in")
+    parser.add_argument("--shared", type=Path, required=True, help="folder of the real data")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1, help="fits at a time, a thread each")
+    parser.add_argument("--dev", action="store_true", help="hold out training recordings")
+    parser.add_argument("--only", nargs="*", default=[], help="some data sets or methods")
+    arguments = parser.parse_args()
+    loads, methods = data_sets(arguments.shared), [*METHODS, "supervised"]
+    chosen = [d for d in loads if d in arguments.only] or [*loads]
+    of_methods = [m for m in methods if m in arguments.only] or methods
+    results = json.loads(arguments.results.read_text()) if arguments.results.exists() else {}
+    todo = [
+        (data_name, method, seed)
+        for seed in range(arguments.seeds)
+        for data_name in chosen
+        for method in of_methods
+        if str(seed) not in results.get(data_name, {}).get(method, {})
+    ]
+    tasks = (delayed(result)(loads[d], seed, m, arguments.dev) for d, m, seed in todo)
+    with parallel_config("loky", n_jobs=arguments.jobs, inner_max_num_threads=1):
+        done = Parallel(return_as="generator")(tasks)
+        for (data_name, method, seed), found in zip(todo, done, strict=True):
+            results.setdefault(data_name, {}).setdefault(method, {})[str(seed)] = found
+            arguments.results.write_text(json.dumps(results, indent=1))
+            print(
+                f"{data_name}, {method}, seed {seed}: {found[0]:.1f} ({found[1]:.0f} s)", flush=True
+            )
+    table(results, chosen, of_methods)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The networks, the losses and the student of the default, by hand; and the localizer on them."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, logit
+
+from skdgam import DGAMLocalizer
+from skdgam.datasets import make_untrimmed
+from skdgam.dgam.joint import JointDGAM, JointObjective, Network, attention_of_labels, teach
+from skdgam.layers import initialize
+from skdgam.training.batches import Batch, Deviates
+
+CPU = torch.device("cpu")
+LENGTHS = np.array([3, 2])
+LABELS = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+
+
+def batch_of(x, lengths=LENGTHS, labels=LABELS, random=False, **changes):
+    deviates = Deviates(0, CPU, torch.float32) if random else None
+    return Batch(
+        *(torch.as_tensor(x, dtype=torch.float32), lengths, labels, lengths, len(lengths)),
+        deviates=deviates,
+        rng=np.random.default_rng(0),
+        **changes,
+    )
+
+
+def joint(n_starts=2, n_features=4, n_classes=2):
+    network = JointDGAM(n_features, n_classes, latent_dim=3, temporal_context=1, n_starts=n_starts)
+    initialize(network, torch.Generator().manual_seed(0))
+    return network
+
+
+def objective(**changes):
+    settings = {"beta": 0.1, "gamma1": 0.5, "r": 1.0, "topk": 8, "dropout": 0.0, "n_starts": 2}
+    return JointObjective(**(settings | changes))
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(size=(5, 4))
+
+
+# --- networks ---
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_a_probability_is_the_product_of_two_sigmoids(x, scale):
+    network = joint().starts[0]
+    batch = batch_of(scale * x)
+    hidden = network.hidden(batch.x, batch).relu()
+    classes, action = np.split(network.heads(hidden).detach().double().numpy(), [2], axis=1)
+    found = expit(network(batch).detach().double().numpy())
+    np.testing.assert_allclose(found, expit(classes) * expit(action), rtol=1e-4)
+
+
+def test_at_the_start_there_is_an_action_everywhere_of_no_class_in_particular():
+    assert joint().starts[0].heads.bias.tolist() == [-1.0, -1.0, 1.0]
+
+
+def test_starts_begin_with_different_weights():
+    one, other = joint().starts
+    assert not torch.equal(one.hidden.weight, other.hidden.weight)
+
+
+def test_attention_is_that_of_the_surest_class(x):
+    attention, logits = joint()(batch_of(x))
+    torch.testing.assert_close(attention, logits.sigmoid().amax(dim=1))
+
+
+def test_the_student_predicts_where_there_is_one(x):
+    alone, several = joint(n_starts=1), joint(n_starts=2)
+    assert alone.student is None
+    torch.testing.assert_close(alone(batch_of(x))[1], alone.starts[0](batch_of(x)))
+    torch.testing.assert_close(several(batch_of(x))[1], several.student(batch_of(x)))
+
+
+def test_the_student_has_no_cvae():
+    assert not hasattr(Network(4, 2, temporal_context=0), "encoder")
+
+
+# --- losses ---
+
+
+def test_attention_of_labels_by_hand():
+    probability = torch.tensor([[0.2, 0.9], [0.7, 0.1], [0.5, 0.5], [0.8, 0.8], [0.9, 0.9]])
+    # The first video has the first class, the second has none.
+    found = attention_of_labels(probability, batch_of(np.zeros((5, 4))))
+    torch.testing.assert_close(found, torch.tensor([0.2, 0.7, 0.5, 0.0, 0.0]))
+
+
+def test_what_is_taught_by_hand():
+    probability = torch.zeros(9, 2)
+    probability[3:6, 0] = 0.4  # low, but the highest of its class in this video
+    probability[:, 1] = 0.9  # of a class that the video does not have
+    labels = torch.tensor([[1.0, 0.0]])
+    taught = teach(probability, batch_of(np.zeros((9, 4)), np.array([9]), labels))
+    assert taught[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0]
+    assert not taught[:, 1].any()
+
+
+def test_classification_by_hand(x):
+    logits = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, -1.0], [0.0, 0.0], [0.0, 0.0]])
+    # One snippet in two: the mean of the highest of three, and of two.
+    found = objective(topk=2).classify(logits, batch_of(x)).item()
+    of_first = -np.log(expit(2.0)) - np.log(expit(-0.0))
+    assert found == pytest.approx((of_first - 2 * np.log(expit(-0.0))) / 2, rel=1e-6)
+
+
+def terms_of(network, x, **changes):
+    batch = batch_of(x, random=True, progress=0.5)
+    return objective(**changes).head_losses(network, batch)
+
+
+def test_without_gamma1_there_is_no_generative_part(x):
+    assert [stage.name for stage in objective(gamma1=0.0).stages()] == ["heads"]
+    assert "reconstruction" not in terms_of(joint(), x, gamma1=0.0)
+
+
+def test_gamma1_rises_over_the_first_fifth(x):
+    weights = [
+        objective().head_losses(joint(), batch_of(x, random=True, progress=progress))[
+            "reconstruction"
+        ][0]
+        for progress in (0.0, 0.1, 0.2, 0.9)
+    ]
+    assert weights == pytest.approx([0.0, 0.25, 0.5, 0.5])
+
+
+def test_one_start_has_no_student_to_teach(x):
+    terms = terms_of(joint(n_starts=1), x, n_starts=1)
+    assert terms.keys() == {"classification", "reconstruction"}
+
+
+@pytest.mark.parametrize("name", ["student_teaching", "student_classification"])
+def test_starts_do_not_learn_from_their_student(x, name):
+    network = joint()
+    terms_of(network, x)[name][1].backward()
+    assert all(parameter.grad is None for parameter in network.starts.parameters())
+    assert network.student.heads.weight.grad.abs().sum() > 0
+
+
+def test_stages_share_out_the_weights():
+    network = joint()
+    cvae, heads = objective().stages()
+    names = [name for name, _ in network.named_parameters()]
+    of_cvae = {name for name in names if name.startswith(cvae.learns)}
+    of_heads = {name for name in names if name.startswith(heads.learns)}
+    assert of_cvae | of_heads == set(names)
+    assert of_cvae == {name for name in names if "encoder" in name or "decoder" in name}
+
+
+# --- the localizer ---
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_untrimmed(n_videos=40, n_classes=2, n_features=16, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return DGAMLocalizer(random_state=0, precision="float32").fit(*data)
+
+
+def test_the_defaults_find_actions_beside_their_context(data, fitted):
+    assert fitted.score(*data) > 0.6
+
+
+def test_scale_and_shift_of_features_do_not_matter(data, fitted):
+    X = [40 * x - 300 for x in data[0]]
+    shifted = DGAMLocalizer(random_state=0, precision="float32").fit(X, data[1])
+    assert shifted.score(X, data[1]) == pytest.approx(fitted.score(*data), abs=0.1)
+
+
+def test_probability_in_a_video_by_hand(data, fitted):
+    probability = fitted.class_activation(data[0])[0].astype(np.float64)
+    expected = (probability**2).sum(axis=0) / probability.sum(axis=0)
+    np.testing.assert_allclose(fitted.predict_proba(data[0])[0], expected, rtol=1e-4)
+
+
+def test_the_curves_are_consistent(data, fitted):
+    for attention, classes in zip(
+        fitted.attention(data[0]), fitted.class_activation(data[0]), strict=True
+    ):
+        np.testing.assert_allclose(attention, classes.max(axis=1), rtol=1e-5)
+
+
+def test_reconstruction_error_is_that_of_a_start(data, fitted):
+    errors = fitted.reconstruction_error(data[0][:2])
+    assert [error.shape for error in errors] == [(len(x),) for x in data[0][:2]]
+    assert np.concatenate(errors).mean() < 1.5  # of features with variance 1
+
+
+def test_terms_of_the_history(fitted):
+    assert fitted.history_.keys() == {
+        *("classification", "reconstruction", "cvae_reconstruction", "cvae_kl"),
+        *("student_classification", "student_teaching"),
+    }
+    assert all(values.shape == (fitted.n_epochs_,) for values in fitted.history_.values())
+
+
+def test_logits_of_the_activation_are_those_of_the_probability(data, fitted):
+    (activation,) = fitted._activations(fitted._check(data[0][:1]))
+    probability = fitted.class_activation(data[0][:1])[0]
+    np.testing.assert_allclose(expit(activation.tcam), probability, rtol=1e-5)
+    assert np.isfinite(logit(np.clip(probability, 1e-7, 1 - 1e-7))).all()
