@@ -5,6 +5,9 @@ import torch
 
 from skdgam.training import devices
 
+# What tests train is too small to gain from threads, and they would fight over busy cores.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def no_bfloat16_on_cpus():

@@ -19,7 +19,7 @@ from skdgam import DGAMLocalizer
 from skdgam.dgam import swap_attention
 from skdgam.inspection import attention_statistics
 from skdgam.metrics import average_precision, error_analysis, mean_average_precision
-from skdgam.presets import SENSORS
+from skdgam.presets import PAPER, SENSORS
 
 TIOU = 0.5
 
@@ -28,8 +28,8 @@ def trained(data, seed):
     """Models by name, and the test videos."""
     X, y, X_test, y_test, time, epochs, _ = data
     settings = {
-        "without L_re": epochs | {"gamma1": 0.0},
-        "with L_re": epochs,
+        "without L_re": PAPER | epochs | {"gamma1": 0.0},
+        "with L_re": PAPER | epochs,
         "SENSORS": SENSORS,
     }
     models = {

@@ -28,7 +28,7 @@ from skdgam.datasets import load_hapt, make_untrimmed
 from skdgam.intervals import make_intervals
 from skdgam.methods import MILLocalizer
 from skdgam.metrics import mean_average_precision
-from skdgam.presets import SENSORS
+from skdgam.presets import PAPER, SENSORS
 
 TIOU = np.arange(1, 8) / 10
 STRICT = np.arange(10, 20) / 20
@@ -113,13 +113,13 @@ def rows(data, seed):
     """Yield the name and the detections of each row."""
     X, y, X_test, _, time, epochs, streams = data
     for name, changes in ABLATION.items():
-        model = DGAMLocalizer(**time, **(epochs | changes), random_state=seed).fit(X, y)
+        model = DGAMLocalizer(**time, **(PAPER | epochs | changes), random_state=seed).fit(X, y)
         yield name, model.predict(X_test)
     yield "full, by attention", model.set_params(localization="attention").predict(X_test)
     model.set_params(early_stopping=True, localization="tcam")
     yield "full, stopped early", model.fit(X, y).predict(X_test)
     for name, changes in WITH_DROPOUT.items():
-        model = DGAMLocalizer(**time, **(epochs | changes), random_state=seed).fit(X, y)
+        model = DGAMLocalizer(**time, **(PAPER | epochs | changes), random_state=seed).fit(X, y)
         yield name, model.predict(X_test)
     model = DGAMLocalizer(**time, **SENSORS, random_state=seed).fit(X, y)
     yield "SENSORS", model.predict(X_test)

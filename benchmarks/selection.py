@@ -19,6 +19,7 @@ from sklearn.model_selection import ParameterSampler
 from skdgam import DGAMLocalizer
 from skdgam.metrics import mean_average_precision
 from skdgam.model_selection import separability_scorer, video_level_scorer
+from skdgam.presets import PAPER
 
 CANDIDATES = {
     "alpha": [0.0, 0.003, 0.01, 0.03, 0.1, 0.3],
@@ -40,7 +41,8 @@ PRODUCT = "weak_label_scorer"
 def scored(data_of, candidate, seed):
     """Score one candidate: mean mAP in percent, then each of the scores by labels."""
     X, y, X_test, y_test, time, *_ = data_of(seed)
-    model = DGAMLocalizer(**time, **candidate, batch_size=32, random_state=seed).fit(X, y)
+    settings = PAPER | {"batch_size": 32} | candidate
+    model = DGAMLocalizer(**time, **settings, random_state=seed).fit(X, y)
     mean_ap = mean_average_precision(y_test, model.predict(X_test), TIOU).mean()
     labels = [set(video["label"].tolist()) for video in y_test]
     scores = [score(model, X_test, labels) for score in SCORES.values()]

@@ -43,7 +43,11 @@ from skdgam.training.devices import has_bfloat16
 from skdgam.training.inference import to_arrays
 
 BATCH, N_SNIPPETS = 32, 400
-SETTINGS = {"batch_size": BATCH, "n_snippets": N_SNIPPETS, "learning_rate": 1e-3}
+SETTINGS = presets.PAPER | {
+    "batch_size": BATCH,
+    "n_snippets": N_SNIPPETS,
+    "learning_rate": 1e-3,
+}
 SNIPPET_SECONDS = 0.64
 # THUMOS14's annotations, where they lie beside the project.
 ANNOTATIONS = Path(__file__).parents[2] / "shared/data/thumos14_annotations.json"
@@ -244,7 +248,7 @@ def two_streams(n_videos=210, **params):
     streams = []
     for k, name in enumerate(["RGB", "FLOW"]):
         localizer = DGAMLocalizer(**getattr(presets, f"THUMOS14_{name}") | params)
-        weights = to_arrays(localizer._trainer(1024, 20, seed=k).network)
+        weights = to_arrays(localizer._fresh_network(1024, 20, seed=k))
         localizer._set_weights(np.array([f"{c:02d}" for c in range(20)]), weights, 1024)
         streams.append((name, localizer, slice(1024 * k, 1024 * (k + 1))))
     return MultiStreamLocalizer.from_fitted(streams), X

@@ -16,6 +16,7 @@ from quality import add_options, data_from, heading, in_processes
 
 from skdgam import DGAMLocalizer
 from skdgam.metrics import mean_average_precision
+from skdgam.presets import PAPER
 
 SWEEPS = {
     "r": [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5],
@@ -28,15 +29,16 @@ SHOWN = {"r": "r", "latent_dim": "latent dimension", "beta": "β"}
 def result(data_of, parameter, value, seed):
     """Train and score: mAP at tIoU 0.5, in percent."""
     X, y, X_test, y_test, time, epochs, _ = data_of(seed)
-    model = DGAMLocalizer(**time, **epochs, random_state=seed, **{parameter: value}).fit(X, y)
-    return 100 * mean_average_precision(y_test, model.predict(X_test), 0.5).item()
+    model = DGAMLocalizer(**time, **(PAPER | epochs | {parameter: value}), random_state=seed)
+    detections = model.fit(X, y).predict(X_test)
+    return 100 * mean_average_precision(y_test, detections, 0.5).item()
 
 
 def draw(axis, parameter, of_values):
     """One sweep: the mean, and a bar of the deviation between seeds."""
     x = np.arange(of_values.shape[0])
     axis.errorbar(x, of_values.mean(axis=1), of_values.std(axis=1), fmt="o-", capsize=3)
-    default = DGAMLocalizer().get_params()[parameter]
+    default = DGAMLocalizer(**PAPER).get_params()[parameter]
     axis.axvline(SWEEPS[parameter].index(default), color="0.8", zorder=0, label="default")
     axis.set_xticks(x, SWEEPS[parameter])
     axis.set_xlabel(SHOWN[parameter])

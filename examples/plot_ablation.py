@@ -13,11 +13,13 @@ from skdgam import DGAMLocalizer
 from skdgam.datasets import make_untrimmed
 from skdgam.metrics import error_analysis, mean_average_precision
 from skdgam.plotting import ErrorAnalysisDisplay
+from skdgam.presets import PAPER
 
 # %%
 # The first row classifies the foreground only. The second one also classifies the background. The
 # third adds the guide, which draws attention to where the class is activated. The last one adds
-# reconstruction by the conditional VAE and is the full method. A weight of 0 leaves a term out.
+# reconstruction by the conditional VAE and is the full method. A weight of 0 leaves a term out. The
+# preset ``PAPER`` is the method as the paper has it.
 
 ABLATION = {
     "L_fg": {"alpha": 0.0, "gamma2": 0.0, "gamma1": 0.0},
@@ -25,6 +27,7 @@ ABLATION = {
     "+ L_guide": {"gamma1": 0.0},
     "+ L_re": {},
 }
+SETTINGS = {"max_epochs": 60, "warmup_epochs": 20, "n_snippets": 100}
 TIOU = np.arange(1, 8) / 10
 
 # %%
@@ -36,9 +39,7 @@ for seed in range(3):
     X, y = make_untrimmed(n_videos=120, n_classes=3, random_state=seed)
     X_train, y_train, X_test, y_test = X[:60], y[:60], X[60:], y[60:]
     for row, (name, weights) in enumerate(ABLATION.items()):
-        model = DGAMLocalizer(
-            **weights, max_epochs=60, warmup_epochs=20, n_snippets=100, random_state=seed
-        )
+        model = DGAMLocalizer(**PAPER | SETTINGS | weights, random_state=seed)
         detections = model.fit(X_train, y_train).predict(X_test)
         maps[row, seed] = 100 * mean_average_precision(y_test, detections, TIOU).mean()
         analyses[name].append(error_analysis(y_test, detections))

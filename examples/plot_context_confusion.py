@@ -19,9 +19,8 @@ from skdgam.datasets import make_untrimmed
 
 X, y = make_untrimmed(n_videos=120, n_classes=3, random_state=0)
 X_train, y_train, X_test, y_test = X[:60], y[:60], X[60:], y[60:]
-settings = {"max_epochs": 100, "warmup_epochs": 20, "n_snippets": 100, "random_state": 0}
-without = DGAMLocalizer(gamma1=0.0, **settings).fit(X_train, y_train)
-full = DGAMLocalizer(**settings).fit(X_train, y_train)
+without = DGAMLocalizer(gamma1=0.0, random_state=0).fit(X_train, y_train)
+full = DGAMLocalizer(random_state=0).fit(X_train, y_train)
 models = {"without CVAE": without, "with CVAE": full}
 for name, model in models.items():
     print(f"{name:<12}  mAP {model.score(X_test, y_test):.2f}")

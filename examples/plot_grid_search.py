@@ -2,7 +2,7 @@
 Search for the weights of the losses
 ====================================
 
-A grid search over α, γ₁, r and η. Training uses labels only, scoring uses annotated intervals, and
+A grid search over α, γ₁, r and η of the method as the paper has it. Training uses labels only, scoring uses annotated intervals, and
 each fold has its share of every class.
 """
 
@@ -16,15 +16,15 @@ from sklearn.model_selection import GridSearchCV
 from skdgam import DGAMLocalizer
 from skdgam.datasets import make_untrimmed
 from skdgam.model_selection import WeakLabelKFold
+from skdgam.presets import PAPER
 
 # %%
 # The context in these videos is easily taken for action. ``fit`` reads only the labels of the
 # annotations; the score of a candidate is its mAP on the videos of the fold that it has not seen.
 
 X, y = make_untrimmed(n_videos=40, n_classes=3, n_features=16, random_state=0)
-model = DGAMLocalizer(
-    gamma2=0.05, max_epochs=60, warmup_epochs=20, n_snippets=50, latent_dim=16, random_state=0
-)
+settings = {"gamma2": 0.05, "max_epochs": 60, "warmup_epochs": 20, "n_snippets": 50}
+model = DGAMLocalizer(**PAPER | settings | {"latent_dim": 16}, random_state=0)
 grid = {
     "alpha": [0.01, 0.1],
     "gamma1": [0.1, 0.5, 2.0],

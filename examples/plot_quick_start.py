@@ -24,10 +24,10 @@ labels = [set(intervals["label"].tolist()) for intervals in y[:60]]
 print("First labels:", *labels[:3])
 
 # %%
-# The defaults are made for larger data. For these few short videos, a third of the epochs suffices,
-# and 100 snippets of each video in an epoch.
+# The defaults need no tuning. For features of your own, say how many seconds a snippet is
+# (``snippet_seconds``).
 
-model = DGAMLocalizer(max_epochs=100, warmup_epochs=20, n_snippets=100, random_state=0)
+model = DGAMLocalizer(random_state=0)
 model.fit(X_train, labels)
 
 # %%

@@ -12,16 +12,16 @@ from sklearn.base import clone
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
+from skdgam.presets import PAPER
 
 # %%
 # Streams stand side by side in the columns. Each has a name, a localizer of its own (hence
-# ``clone``) and its columns.
+# ``clone``) and its columns. The localizers here are those of the paper.
 
 TIOU = np.arange(1, 8) / 10
 COLUMNS = {"rgb": slice(0, 16), "flow": slice(16, 32)}
-single = DGAMLocalizer(
-    max_epochs=60, warmup_epochs=20, n_snippets=100, tiou_thresholds=TIOU, random_state=1
-)
+settings = {"max_epochs": 60, "warmup_epochs": 20, "n_snippets": 100}
+single = DGAMLocalizer(**PAPER | settings, tiou_thresholds=TIOU, random_state=1)
 fused = MultiStreamLocalizer(
     [(name, clone(single), columns) for name, columns in COLUMNS.items()], tiou_thresholds=TIOU
 )

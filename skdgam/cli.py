@@ -13,7 +13,7 @@ from skdgam import __version__, _commands
 
 __all__ = ["main"]
 
-DEMO_SETTINGS = "--set max_epochs=100 --set warmup_epochs=20 --set random_state=0"
+DEMO_SETTINGS = "--set random_state=0"
 EXAMPLES = """examples:
   skdgam demo                                          see it work, in half a minute
   skdgam fit features labels.csv -o model.skdgam       a folder of .npy; rows video,label

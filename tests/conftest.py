@@ -5,13 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
 from skdgam.intervals import make_intervals
-
-# What tests train is too small to gain from threads, and they would fight over busy cores.
-torch.set_num_threads(1)
 
 # The same examples each time, so that a failure is that of a change; `make fuzz` tries others.
 settings.register_profile("default", deadline=None, derandomize=True)
