@@ -1,4 +1,4 @@
-"""Localization on many data sets with the same arguments: the default beside every other method.
+"""Localization on many data sets with the same arguments: the default beside other methods.
 
     python benchmarks/suite.py results.json --shared ../shared/data --seeds 5 --jobs 2
 

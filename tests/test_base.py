@@ -500,3 +500,15 @@ def test_statistics_go_into_the_file(method, data, tmp_path):
     loaded = skdgam.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.mean_, model.mean_)
     np.testing.assert_array_equal(loaded.predict_proba(data[0]), model.predict_proba(data[0]))
+
+
+@pytest.mark.parametrize(("n_videos", "expected"), [(3, 400), (48, 134), (96, 67), (500, 60)])
+def test_small_data_are_trained_for_more_epochs(n_videos, expected):
+    # At least 400 steps of 16 videos, and at least 60 epochs.
+    assert make("dgam", batch_size=16)._enough_epochs(n_videos) == expected
+
+
+def test_epochs_follow_from_the_data_by_default(data, monkeypatch):
+    monkeypatch.setattr("skdgam.base.LEAST_EPOCHS", 2)
+    monkeypatch.setattr("skdgam.base.LEAST_STEPS", 12)
+    assert make("dgam", max_epochs=None).fit(*data).n_epochs_ == 3  # of 4 steps each

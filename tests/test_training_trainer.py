@@ -424,3 +424,35 @@ def test_moments_that_are_not_those_of_their_parameter_are_refused(features, kin
     state["moments"]["right"][0][kind] = np.zeros(5, dtype=np.float32)
     with pytest.raises(ValueError, match="^the moments of Adam are not those of parameter 0$"):
         trainer.resume(arrays(trainer), 1, state)
+
+
+# --- how far a training is ---
+
+
+def test_a_cosine_falls_from_1_to_0():
+    rates = [LEFT._replace(cosine=True).rate(progress) for progress in (0.0, 1 / 3, 0.5, 1.0)]
+    np.testing.assert_allclose(rates, [1.0, 0.75, 0.5, 0.0], atol=1e-12)
+    assert LEFT.rate(0.7) == 1.0
+
+
+def test_progress_begins_anew_after_the_last_epoch(features):
+    stage, seen = spying()
+    trainer = Trainer(
+        Pair(),
+        [stage],
+        Sampling(n_snippets=20, batch_size=5, refresh_every=1),
+        learning_rate=1e-2,
+        n_epochs=4,
+        seed=0,
+    )
+    run(trainer, features, n_epochs=6)
+    assert [batch.progress for batch in seen] == [0.0, 0.25, 0.5, 0.75, 0.0, 0.25]
+
+
+def test_the_learning_rate_of_a_step_is_that_of_its_epoch(features):
+    fast, slow = make_trainer(learning_rate=1e-2), make_trainer(LEFT._replace(cosine=True))
+    slow.epoch, fast.epoch = 50, 50  # half way: half the learning rate
+    fast.learning_rate = 5e-3
+    run(fast, features)
+    run(slow, features)
+    torch.testing.assert_close(slow.network.left, fast.network.left)

@@ -44,7 +44,7 @@ class DGAMLocalizer(BaseLocalizer):
     attention_source : {"classes", "head"}, default="classes"
         Where attention comes from. "classes": from the probabilities of the classes in each
         snippet. "head": from a head of its own, as in the paper.
-    n_starts : int, default=2
+    n_starts : int, default=3
         For "classes": networks that are trained side by side from different initial weights. With
         more than one, a further one, the student, learns from their mean, and is the one that
         predicts.
@@ -148,7 +148,7 @@ class DGAMLocalizer(BaseLocalizer):
     }
 
     attention_source: str = "classes"
-    n_starts: int = 2
+    n_starts: int = 3
     topk: int = 8
     alpha: float = 0.03
     beta: float = 0.1
