@@ -51,8 +51,8 @@ for name, model in models.items():
     print("{:<16} {:8.2f} {:8.2f} {:11.2f}".format(name, *of_kind))
 
 # %%
-# Both attend to actions equally. With the CVAE less attention goes to the context, and mAP is
-# higher. Some of the confusion remains.
+# Both attend to actions equally. Without the CVAE, most of the context is taken for action; with
+# it, hardly any.
 #
 # The picture shows one test video. Actions are dark grey, and the nearest context is light grey.
 # The third row shows how far each snippet is from what the decoder expects for its attention. A
@@ -79,9 +79,8 @@ figure.align_ylabels()
 
 # %%
 # The last picture shows all snippets of the test videos. Where attention is high, the decoder
-# expects an action, and its error is lower for actions than for context. Where attention is low,
-# its error is lower for context. So the reconstruction loss draws attention to actions and away
-# from context.
+# expects an action, and its error is lower for actions than for context. So the reconstruction loss
+# draws attention away from context.
 
 attention = np.concatenate(full.attention(X_test)).clip(1e-4, 1 - 1e-4)
 error = np.concatenate(full.reconstruction_error(X_test))

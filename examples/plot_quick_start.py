@@ -44,9 +44,9 @@ print(first.head().round(2).to_string(index=False))
 print(*(f"{start:.2f} to {end:.2f} s: {label}" for start, end, label in y_test[0]), sep="\n")
 
 # %%
-# There are many more detections with low scores. Mean average precision (mAP) tells how well
-# correct detections are ranked before the others. A detection is correct if its tIoU with a true
-# interval is at least 0.5: the time that both share, divided by the time that they cover together.
+# Mean average precision (mAP) tells how well correct detections are ranked before the others. A
+# detection is correct if its tIoU with a true interval is at least 0.5: the time that both share,
+# divided by the time that they cover together.
 
 print(f"mAP at tIoU 0.5: {model.score(X_test, y_test):.2f}")
 

@@ -13,7 +13,7 @@ from skdgam import __version__, _commands
 
 __all__ = ["main"]
 
-DEMO_SETTINGS = "--set random_state=0"
+DEMO_SETTINGS = "--set snippet_seconds=1.28 --set random_state=0"
 EXAMPLES = """examples:
   skdgam demo                                          see it work, in half a minute
   skdgam fit features labels.csv -o model.skdgam       a folder of .npy; rows video,label
@@ -219,7 +219,7 @@ def _demo(arguments):
         raise _commands.Refused(
             f"{folder} is there already; --force replaces what the demo writes."
         )
-    X, y = make_untrimmed(n_videos=120, n_classes=4, random_state=0)
+    X, y = make_untrimmed(n_videos=120, n_classes=4, snippet_seconds=1.28, random_state=0)
     names = [f"video_{i:03d}" for i in range(len(X))]
     for part, videos in {"train": slice(0, 80), "test": slice(80, 120)}.items():
         (folder / part).mkdir(parents=True, exist_ok=True)
