@@ -413,7 +413,8 @@ def test_activation_score_by_hand():
     activation = of_probability(np.array([[0.1, 0.2, 0.8, 0.6, 0.3, 0.1]]).T, in_video=0.5)
     (found,) = activation_proposals(activation, np.array([0]), [0.5], eta=0.5)
     # Snippets 2 and 3; a quarter of two, rounded up, is one to either side.
-    assert found.tolist() == pytest.approx((2.0, 4.0, 0, 0.7 - 0.5 * (0.2 + 0.3) + 0.2 * 0.5))
+    contrast = 0.7 - 0.5 * (0.2 + 0.3) + 0.2 * 0.5
+    assert found.tolist() == pytest.approx((2.0, 4.0, 0, expit(8 * (contrast - 0.7))))
 
 
 def test_activation_without_smoothing_has_no_neighbours():
@@ -447,5 +448,6 @@ def test_activation_proposals_lie_in_the_video(values, smoothing):
     assert (found["start"] >= 0).all()
     assert (found["end"] <= len(values)).all()
     assert (found["start"] < found["end"]).all()
+    assert ((found["score"] >= 0) & (found["score"] <= 1)).all()
     # In a video with this class all over, it is found at every threshold.
     assert len(found) >= 1
