@@ -2,8 +2,8 @@
 Search for the weights of the losses
 ====================================
 
-A grid search over α, γ₁, r and η of the method as the paper has it. Training uses labels only, scoring uses annotated intervals, and
-each fold has its share of every class.
+A grid search over α, γ₁, r and η of the method as the paper has it. Training uses labels only,
+scoring uses annotated intervals, and each fold has its share of every class.
 """
 
 import tempfile
