@@ -248,7 +248,7 @@ def test_parameters_are_those_of_scikit_learn():
 
     assert list(Mine().get_params()) == sorted([*BaseLocalizer().get_params(), "width"])
     assert repr(clone(Mine(width=4))) == "Mine(width=4)"
-    assert "max_epochs : int, default=7" in Mine.__doc__
+    assert "max_epochs : int or None, default=7" in Mine.__doc__
     with pytest.raises(TypeError, match="positional argument"):
         Mine(3)
 
@@ -274,7 +274,7 @@ def test_a_default_needs_no_annotation_and_an_underscore_makes_no_parameter():
 def test_shared_parameters_are_put_in_at_any_indentation():
     # Python 3.13 strips the indentation that all lines of a docstring have.
     Mine = type("Mine", (BaseLocalizer,), {"__doc__": "Mine.\n\nParameters\n---\n{shared}\n"})
-    assert "\nmax_epochs : int, default=300\n    Passes over" in Mine.__doc__
+    assert "\nmax_epochs : int or None, default=300\n    Passes over" in Mine.__doc__
 
 
 # --- parameters set after fit, ambient state, layers of torch ---

@@ -125,7 +125,7 @@ def test_the_way_of_classification_is_that_of_the_classifier(data, old_and_new):
 def test_what_does_not_fit_together_is_refused(data, old_and_new):
     old, _ = old_and_new
     features, y = data
-    with pytest.raises(ValueError, match="temporal_context=0, but one has 1"):
+    with pytest.raises(ValueError, match="temporal_context=0, but one has 'head' and 1"):
         swap_attention(old, quick(temporal_context=1).fit(features, y))
     with pytest.raises(ValueError, match="takes 12 features, the other 5"):
         swap_attention(old, quick().fit([x[:, :5] for x in features], y))

@@ -9,6 +9,7 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,8 @@ def test_an_interrupted_search_ends_with_its_workers(tmp_path):
         [sys.executable, str(script), str(workers)],
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # Where the tests run in the background, Ctrl-C is ignored, and so by their children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     try:

@@ -30,24 +30,27 @@ def swap_attention(model: DGAMLocalizer, other: DGAMLocalizer) -> DGAMLocalizer:
     ------
     ValueError
         If their features or classes differ, or attention and classifier share a layer, which they
-        do with `temporal_context`.
+        do with `temporal_context` and with ``attention_source="classes"``.
 
     Examples
     --------
     >>> from skdgam import DGAMLocalizer
     >>> from skdgam.datasets import make_untrimmed
     >>> from skdgam.dgam import swap_attention
+    >>> from skdgam.presets import PAPER
     >>> X, y = make_untrimmed(n_videos=24, n_classes=2, random_state=0)
-    >>> new = DGAMLocalizer(max_epochs=20, random_state=0).fit(X, y)
-    >>> old = DGAMLocalizer(max_epochs=20, gamma1=0, random_state=0).fit(X, y)
+    >>> settings = PAPER | {"max_epochs": 20, "random_state": 0}
+    >>> new = DGAMLocalizer(**settings).fit(X, y)
+    >>> old = DGAMLocalizer(**settings | {"gamma1": 0}).fit(X, y)
     >>> detections = swap_attention(old, new).predict(X)
     """
     for each in (model, other):
         check_is_fitted(each)
-        if each.temporal_context:
+        if each.attention_source != "head" or each.temporal_context:
             raise ValueError(
-                "swap_attention needs models with temporal_context=0, but one has "
-                f"{each.temporal_context}: its attention and classifier share a layer."
+                'swap_attention needs models with attention_source="head" and temporal_context=0, '
+                f"but one has {each.attention_source!r} and {each.temporal_context}: its attention "
+                "and classifier share a layer."
             )
     if model.n_features_in_ != other.n_features_in_:
         raise ValueError(
