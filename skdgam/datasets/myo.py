@@ -65,6 +65,7 @@ def load_myo(
     -------
     data : Bunch
         features : list of n float32 ndarrays of shape (n_snippets_i, n_features)
+            99 features: 11 of each channel, and of their magnitude.
         labels : list of n lists of str
             Sorted classes of each recording.
         annotations : list of n interval arrays
@@ -97,8 +98,8 @@ def load_myo(
     --------
     >>> from skdgam.datasets import load_myo
     >>> train = load_myo("myo.zip")  # doctest: +SKIP
-    >>> train.features[0].shape, train.labels[0]  # doctest: +SKIP
-    ((118, 72), ['extension', 'fist', 'pronation'])
+    >>> train.features[0].shape[1], train.labels[0]  # doctest: +SKIP
+    (99, ['extension', 'fist', 'pronation'])
     """
     if subset not in ("train", "test"):
         raise ValueError(f'subset is {subset!r}; it must be "train" or "test".')
