@@ -68,14 +68,9 @@ if path:
 
 # %%
 # The last picture shows two recordings of a test person. In the second one, *lie to stand* begins
-# on time and lasts too long. Attention and activation need the features after the first pipeline
-# step.
+# on time and lasts too long.
 
 if path:
     display = LocalizationDisplay.from_estimator(
-        model[-1],
-        model[:-1].transform(test.features),
-        test.annotations,
-        videos=[8, 9],
-        names=test.names,
+        model, test.features, test.annotations, videos=[8, 9], names=test.names
     )

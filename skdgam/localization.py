@@ -221,9 +221,7 @@ def activation_proposals(
         edges = [runs(values > threshold * values.max()) for threshold in thresholds]
         first, stop = np.unique(np.concatenate(edges, axis=1), axis=1)
         side = np.ceil((stop - first) / 4).astype(int)
-        before = _mean(values, np.maximum(first - side, 0), first)
-        after = _mean(values, stop, np.minimum(stop + side, len(values)))
-        contrast = _mean(values, first, stop) - eta * (before + after)
+        contrast = _outer_inner_contrast(values, first, stop, side, eta)
         contrast += VIDEO_SHARE * activation.probability[classes[column]]
         score = expit(SCORE_SLOPE * (contrast - EVEN_CONTRAST))
         found.append((first, stop, column, score))
@@ -294,7 +292,10 @@ def tcam_proposals(
         evidence = gaussian_filter1d(evidence, smoothing, axis=0)
 
     found = [
-        (first, stop, column, _outer_inner_contrast(score[:, column], first, stop, eta))
+        (
+            *(first, stop, column),
+            _outer_inner_contrast(score[:, column], first, stop, (stop - first) // 4 + 1, eta),
+        )
         for column in range(len(classes))
         for threshold in thresholds
         for first, stop in [runs(evidence[:, column] > threshold)]
@@ -372,10 +373,9 @@ def interpolate(values: np.ndarray, points: int = POINTS_PER_SNIPPET) -> np.ndar
 
 
 def _outer_inner_contrast(
-    score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float
+    score: np.ndarray, first: np.ndarray, stop: np.ndarray, side: np.ndarray, eta: float
 ) -> np.ndarray:
-    """Mean score (n_points,) inside each run less η times the means beside it."""
-    side = (stop - first) // 4 + 1
+    """Mean score (n_points,) inside each run less η times the means of `side` points beside it."""
     before = _mean(score, np.maximum(first - side, 0), first)
     after = _mean(score, stop, np.minimum(stop + side, len(score)))
     return _mean(score, first, stop) - eta * (before + after)

@@ -10,8 +10,8 @@ where :math:`v_t` says that there is an action, of whatever class, and attention
 surest class of the video, :math:`\lambda_t = \max_c p_{tc}`. The mean of the highest logits of a
 class classifies the video. Eq. 10 and 12 of the paper, its generative half, hold on this λ.
 
-Several networks of that kind are trained side by side from different initial weights. Then one
-more, their student, learns of each snippet of the training videos what their mean says of it.
+Several networks of that kind are trained side by side from different initial weights. In the same
+steps one more, their student, learns of each snippet of the training videos what their mean says.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ WARM_UP = 0.2  # share of the epochs over which γ₁ rises from 0
 SMOOTHING = 1.0  # standard deviation, in snippets, of the Gaussian over what a student is taught
 SMOOTHING_RADIUS = 3
 IS_ACTION = 0.5  # share of a class's highest probability in a video above which it is taught
-TEACHING = 10.0  # weight of what is taught, relative to a weight of ½ of the weak labels
+TAUGHT, WEAKLY = 10.0, 0.5  # weights of what the student is taught, and of the labels of the video
 
 
 class Network(ConditionalVAE):
@@ -157,8 +157,8 @@ class JointObjective:
         if network.student is not None:
             found = network.student(batch, self.dropout)
             taught = teach(torch.stack([x.detach().sigmoid() for x in logits]).mean(dim=0), batch)
-            terms["student_classification"] = 0.5, self.classify(found, batch)
-            terms["student_teaching"] = TEACHING, batch.mean(losses.multilabel_loss(found, taught))
+            terms["student_classification"] = WEAKLY, self.classify(found, batch)
+            terms["student_teaching"] = TAUGHT, batch.mean(losses.multilabel_loss(found, taught))
         return terms
 
     def classify(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -94,7 +94,6 @@ SENSORS = {
     "attention_source": "head",
     "latent_dim": 128,
     "n_snippets": 400,
-    "warmup_epochs": 50,
     "alpha": 0.01,
     "gamma1": 1.5,
     "temporal_context": 10,

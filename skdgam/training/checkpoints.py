@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def digest(videos: Videos, whole: bool = False) -> str:
     With `whole`, a lazy sequence is read through, too.
     """
     if videos.in_memory or whole:
-        return _digest_of([videos.lengths, *videos])
+        return _digest_of(chain([videos.lengths], videos))
     chosen = np.unique(np.linspace(0, len(videos) - 1, N_LOOKED_AT).astype(int))
     return _digest_of([videos.lengths, *(videos[i][0] for i in chosen)])
 
