@@ -49,9 +49,8 @@ if path:
 
 # %%
 # The picture shows how well each action is found. Bars are average precision at a tIoU of 0.5, dots
-# at 0.1. Where a dot is far from its bar, an action is found, but its start or end is not. *Lie to
-# stand* is the worst: people walk off right after it, which is not labelled, and the model includes
-# it.
+# at 0.1. Where a dot is far from its bar, an action is found, but its start or end is not. *Stand
+# to sit* is the worst.
 
 if path:
     actions = model.classes_
@@ -67,8 +66,8 @@ if path:
     ax.spines[["top", "right"]].set_visible(False)
 
 # %%
-# The last picture shows two recordings of a test person. In the second one, *lie to stand* begins
-# on time and lasts too long.
+# The last picture shows two recordings of a test person. What was found with a high score is dark;
+# light ones are guesses at actions that look alike, such as *sit to lie* where somebody sits up.
 
 if path:
     display = LocalizationDisplay.from_estimator(
