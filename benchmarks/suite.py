@@ -32,6 +32,7 @@ from skdgam.features import snippet_times, windows
 from skdgam.localization import Activation
 from skdgam.methods import MILLocalizer
 from skdgam.metrics import mean_average_precision
+from skdgam.model_selection import separability_scorer
 from skdgam.presets import PAPER, SENSORS
 
 CONTEXT = 3  # snippets to each side that the supervised network looks at, as the default does
@@ -44,6 +45,9 @@ METHODS = {
     "MIL top-k": MILLocalizer(),
     "MIL attention": MILLocalizer(pooling="attention"),
 }
+
+
+SEPARABLE, GOOD = 0.6, 50  # what separability_scorer is to tell: whether mean mAP is half or more
 
 
 class Data(NamedTuple):
@@ -220,7 +224,7 @@ def supervised(data, seed):
 
 
 def result(load, seed, method, dev):
-    """Mean mAP of one fit, and its seconds of processor time."""
+    """Mean mAP of one fit, its seconds of processor time, and what labels alone say of it."""
     data = load(seed)
     if dev:
         data = held_out(data, seed)
@@ -231,9 +235,11 @@ def result(load, seed, method, dev):
         model = clone(METHODS[method]).set_params(**data.times, random_state=seed, verbose=0)
         model.fit(data.X, data.y)
     seconds = time.process_time() - begun
+    separability = None
     if method != "supervised":
         detections = [*model.predict(data.X_test)]
-    return 100 * mean_average_precision(data.y_test, detections, TIOU).mean(), seconds
+        separability = separability_scorer(model, data.X_test, data.y_test)
+    return 100 * mean_average_precision(data.y_test, detections, TIOU).mean(), seconds, separability
 
 
 def table(results, data_names, methods):
@@ -247,10 +253,18 @@ def table(results, data_names, methods):
             if not len(found):
                 cells.append("")
                 continue
-            maps, seconds = found.T
+            maps, seconds = found[:, :2].T.astype(float)
             deviation = f" ± {maps.std():.1f}" if len(maps) > 1 else ""
             cells.append(f"{maps.mean():.1f}{deviation} ({seconds.mean():.0f} s)")
         print(f"| {data_name} |", " | ".join(cells), "|")
+    fits = [fit for of_data in results.values() for by in of_data.values() for fit in by.values()]
+    told = np.array([(mean_ap, score) for mean_ap, _, score in fits if score is not None])
+    is_high, is_good = told[:, 1] >= SEPARABLE, told[:, 0] >= GOOD
+    print(
+        f"\nOf {np.sum(~is_high)} fits with a separability below {SEPARABLE}, "
+        f"{np.sum(~is_high & ~is_good)} have a mean mAP below {GOOD}; of {np.sum(is_high)} others, "
+        f"{np.sum(is_high & is_good)} have that or more."
+    )
 
 
 def main():

@@ -167,32 +167,27 @@ def predict(arguments):
 
 
 def evaluate(arguments):
-    """Compare detections with annotated intervals.
+    """Compare detections with annotated intervals, or with labels of whole recordings.
 
     Average precision as the ActivityNet evaluation computes it, in percent. Detections in
     videos without annotations are left out.
     """
-    from skdgam.formats import read_intervals
+    from skdgam.formats import read_intervals, read_labels
+
+    if not arguments.weak:
+        _evaluate(arguments, read_intervals(arguments.annotations, arguments.subset))
+        return
+    for name in ("subset", "classes", "errors"):
+        if getattr(arguments, name):
+            raise Refused(f"--weak compares labels of whole videos; --{name} needs intervals.")
+    _evaluate_weakly(arguments, read_labels(arguments.annotations))
+
+
+def _evaluate(arguments, truth):
     from skdgam.metrics import average_precision, error_analysis
 
-    truth = read_intervals(arguments.annotations, arguments.subset)
-    detections = read_intervals(arguments.detections)
-    first = next(iter(detections.values()), None)
-    if first is None or "score" not in first.dtype.names:
-        raise Refused(f"{arguments.detections} has no detections with scores.")
-    unknown = set(detections) - set(truth)
-    if unknown == set(detections):
-        raise Refused(f"No video of {arguments.detections} is in {arguments.annotations}.")
-    if unknown:
-        print(f"Left out: {len(unknown)} of {len(detections)} videos, without annotations.")
-    true, found = (np.unique(np.concatenate([*x.values()])["label"]) for x in (truth, detections))
-    if len(found) and not np.isin(found, true).any():
-        raise Refused(
-            f"No class of {arguments.detections} ({', '.join(found[:3])}, …) is in "
-            f"{arguments.annotations} ({', '.join(true[:3])}, …)."
-        )
     y_true = list(truth.values())
-    y_pred = [detections.get(name, first[:0]) for name in truth]
+    y_pred = _detections_of(arguments, truth, [video["label"] for video in y_true])
     thresholds = PROTOCOLS[arguments.protocol]
     ap = 100 * average_precision(y_true, y_pred, thresholds)
     rows = {"mAP": ap.mean(axis=0)}
@@ -207,6 +202,45 @@ def evaluate(arguments):
         print("\nmAP at tIoU 0.5 that each kind of error costs, and how many there are:")
         for kind, cost in analysis.cost.items():
             print(f"  {kind:<10} {100 * cost:5.1f} {analysis.count[kind]:7d}")
+
+
+def _evaluate_weakly(arguments, labels):
+    from skdgam.metrics import label_agreement
+
+    y = list(labels.values())
+    y_pred = _detections_of(arguments, labels, y)
+    agreement = label_agreement(y, y_pred)
+    print(
+        f"Average precision of videos, by their best detections: {agreement.average_precision:.3f}"
+    )
+    print(
+        f"With scores of {agreement.threshold:.3g} or more, videos have the classes of their "
+        f"labels with precision {agreement.precision:.2f} and recall {agreement.recall:.2f}."
+    )
+    print("Labels do not say whether detections begin and end when actions do.")
+
+
+def _detections_of(arguments, videos, labels):
+    """Detections of each of the videos, among whose labels (a sequence for each) theirs must be."""
+    from skdgam.formats import read_intervals
+
+    detections = read_intervals(arguments.detections)
+    first = next(iter(detections.values()), None)
+    if first is None or "score" not in first.dtype.names:
+        raise Refused(f"{arguments.detections} has no detections with scores.")
+    unknown = set(detections) - set(videos)
+    if unknown == set(detections):
+        raise Refused(f"No video of {arguments.detections} is in {arguments.annotations}.")
+    if unknown:
+        print(f"Left out: {len(unknown)} of {len(detections)} videos, without annotations.")
+    found = np.unique(np.concatenate([*detections.values()])["label"])
+    true = sorted(set().union(*labels))
+    if len(found) and not np.isin(found, true).any():
+        raise Refused(
+            f"No class of {arguments.detections} ({', '.join(found[:3])}, …) is in "
+            f"{arguments.annotations} ({', '.join(true[:3])}, …)."
+        )
+    return [detections.get(name, first[:0]) for name in videos]
 
 
 def export(arguments):

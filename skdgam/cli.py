@@ -158,6 +158,11 @@ def _parser():
     evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
     evaluate.add_argument("annotations", type=Path, metavar="ANNOTATIONS", help=".json or .csv")
     evaluate.add_argument(
+        "--weak",
+        action="store_true",
+        help="ANNOTATIONS are labels, as for fit: are the classes right, and from which score on",
+    )
+    evaluate.add_argument(
         "--protocol",
         choices=_commands.PROTOCOLS,
         default="thumos14",

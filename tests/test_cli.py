@@ -150,6 +150,25 @@ def test_protocols_are_of_different_thresholds(by_hand, capsys):
     assert lines[-1].split() == ["mAP", *["25.0"] * 7, *["0.0"] * 3, "17.5"]
 
 
+def test_weak_evaluation_by_hand(by_hand, tmp_path, capsys):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("video,label\na,jump\nb,jump\nc,\n")
+    assert run("evaluate", by_hand[0], labels, "--weak") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Left out: 1 of 2 videos, without annotations.",
+        # Of two jumps one ranks first; the other only with the video of background.
+        f"Average precision of videos, by their best detections: {(1 + 2 / 3) / 2:.3f}",
+        "With scores of 0.9 or more, videos have the classes of their labels with precision 1.00 "
+        "and recall 0.50.",
+        "Labels do not say whether detections begin and end when actions do.",
+    ]
+
+
+def test_weak_evaluation_knows_no_intervals(by_hand, capsys):
+    assert run("evaluate", *by_hand, "--weak", "--errors") == 1
+    assert "--errors needs intervals" in capsys.readouterr().err
+
+
 def test_export_writes_a_track_a_video(by_hand, tmp_path):
     assert run("export", by_hand[0], "-o", tmp_path / "tracks", "--format", "vtt") == 0
     assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == ["a.vtt", "x.vtt"]

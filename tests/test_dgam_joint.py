@@ -1,4 +1,4 @@
-"""The networks, the losses and the student of the default, by hand; and the localizer on them."""
+"""The network and the losses of the default, by hand; and the localizer on them."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 
 from skdgam import DGAMLocalizer
 from skdgam.datasets import make_untrimmed
-from skdgam.dgam.joint import JointDGAM, JointObjective, Network, attention_of_labels, teach
+from skdgam.dgam.joint import JointDGAM, JointObjective, attention_of_labels
 from skdgam.layers import initialize
 from skdgam.training.batches import Batch, Deviates
 
@@ -34,7 +34,7 @@ def joint(n_starts=2, n_features=4, n_classes=2):
 
 
 def objective(**changes):
-    settings = {"beta": 0.1, "gamma1": 0.5, "r": 1.0, "topk": 8, "dropout": 0.0, "n_starts": 2}
+    settings = {"beta": 0.1, "gamma1": 0.5, "r": 1.0, "topk": 8, "dropout": 0.0}
     return JointObjective(**(settings | changes))
 
 
@@ -48,37 +48,40 @@ def x():
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_a_probability_is_the_product_of_two_sigmoids(x, scale):
-    network = joint().starts[0]
+    network = joint()
     batch = batch_of(scale * x)
-    hidden = network.hidden(batch.x, batch).relu()
-    classes, action = np.split(network.heads(hidden).detach().double().numpy(), [2], axis=1)
-    found = expit(network(batch).detach().double().numpy())
+    hidden = network.hidden(batch.x, batch).relu()[:, 128:]  # of the second start
+    classes, action = np.split(network.heads[1](hidden).detach().double().numpy(), [2], axis=1)
+    found = expit(network.of_starts(batch)[:, 1].detach().double().numpy())
     np.testing.assert_allclose(found, expit(classes) * expit(action), rtol=1e-4)
 
 
 def test_at_the_start_there_is_an_action_everywhere_of_no_class_in_particular():
-    assert joint().starts[0].heads.bias.tolist() == [-1.0, -1.0, 1.0]
+    assert [head.bias.tolist() for head in joint().heads] == [[-1.0, -1.0, 1.0]] * 2
 
 
-def test_starts_begin_with_different_weights():
-    one, other = joint().starts
-    assert not torch.equal(one.hidden.weight, other.hidden.weight)
+def test_starts_begin_with_different_weights(x):
+    one, other = joint().of_starts(batch_of(x)).unbind(dim=1)
+    assert not torch.isclose(one, other).any()
 
 
-def test_attention_is_that_of_the_surest_class(x):
-    attention, logits = joint()(batch_of(x))
-    torch.testing.assert_close(attention, logits.sigmoid().amax(dim=1))
+def test_one_start_does_not_look_at_another(x):
+    network = joint()
+    before = network.of_starts(batch_of(x))
+    with torch.no_grad():
+        network.hidden.weight[128:] = 0
+        network.heads[1].weight.fill_(1)
+    torch.testing.assert_close(network.of_starts(batch_of(x))[:, 0], before[:, 0])
 
 
-def test_the_student_predicts_where_there_is_one(x):
-    alone, several = joint(n_starts=1), joint(n_starts=2)
-    assert alone.student is None
-    torch.testing.assert_close(alone(batch_of(x))[1], alone.starts[0](batch_of(x)))
-    torch.testing.assert_close(several(batch_of(x))[1], several.student(batch_of(x)))
-
-
-def test_the_student_has_no_cvae():
-    assert not hasattr(Network(4, 2, temporal_context=0), "encoder")
+@pytest.mark.parametrize("n_starts", [1, 3])
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_it_predicts_the_mean_probability(x, n_starts, scale):
+    network, batch = joint(n_starts), batch_of(scale * x)
+    expected = network.of_starts(batch).sigmoid().mean(dim=1)
+    attention, logits = network(batch)
+    torch.testing.assert_close(logits.sigmoid(), expected)
+    torch.testing.assert_close(attention, expected.amax(dim=1))
 
 
 # --- losses ---
@@ -91,22 +94,58 @@ def test_attention_of_labels_by_hand():
     torch.testing.assert_close(found, torch.tensor([0.2, 0.7, 0.5, 0.0, 0.0]))
 
 
-def test_what_is_taught_by_hand():
-    probability = torch.zeros(9, 2)
-    probability[3:6, 0] = 0.4  # low, but the highest of its class in this video
-    probability[:, 1] = 0.9  # of a class that the video does not have
-    labels = torch.tensor([[1.0, 0.0]])
-    taught = teach(probability, batch_of(np.zeros((9, 4)), np.array([9]), labels))
-    assert taught[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0]
-    assert not taught[:, 1].any()
+class Said(JointDGAM):
+    """A network whose starts say what they are told to."""
+
+    def __init__(self, logits):
+        super().__init__(4, 2, latent_dim=3, temporal_context=0, n_starts=2)
+        self.logits = logits
+
+    def of_starts(self, batch, dropout=0.0):
+        return self.logits
 
 
-def test_classification_by_hand(x):
-    logits = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, -1.0], [0.0, 0.0], [0.0, 0.0]])
-    # One snippet in two: the mean of the highest of three, and of two.
-    found = objective(topk=2).classify(logits, batch_of(x)).item()
-    of_first = -np.log(expit(2.0)) - np.log(expit(-0.0))
-    assert found == pytest.approx((of_first - 2 * np.log(expit(-0.0))) / 2, rel=1e-6)
+@pytest.fixture
+def said():
+    logits = torch.zeros(5, 2, 2)  # snippets, starts, classes
+    logits[1, 0, 0], logits[2, 0, 0], logits[1, 1, 0] = 2.0, 1.0, -3.0
+    return logits.requires_grad_()
+
+
+def test_classification_by_hand(x, said):
+    # One snippet in two: the mean of the highest of three, and of two; and then that of the starts.
+    weight, found = terms_of(Said(said), x, topk=2, gamma1=0.0)["classification"]
+    nothing = np.log(2)  # the loss of a logit of 0
+    of_first = [-np.log(expit(2.0)) + nothing, nothing + nothing]
+    assert weight == 1
+    assert found.item() == pytest.approx((np.mean(of_first) + 2 * nothing) / 2, rel=1e-6)
+
+
+def test_agreement_by_hand(x, said):
+    _, found = terms_of(Said(said), x, gamma1=0.0)["agreement"]
+    logits = said.detach().double().numpy()
+    mean = expit(logits).mean(axis=1, keepdims=True)
+    mean[:3, :, 1] = 0  # the first video does not have the second class,
+    mean[3:] = 0  # and the second video has none
+    loss = -(mean * np.log(expit(logits)) + (1 - mean) * np.log(expit(-logits)))
+    of_snippets = loss.sum(axis=2).mean(axis=1)
+    assert found.item() == pytest.approx((of_snippets[:3].mean() + of_snippets[3:].mean()) / 2)
+
+
+def test_starts_move_towards_their_mean(x, said):
+    terms_of(Said(said), x, gamma1=0.0)["agreement"][1].backward()
+    high, low = said.grad[1, :, 0]
+    assert high > 0 > low
+
+
+def test_starts_agree_only_once_they_have_made_up_their_minds(x):
+    weights = [
+        objective().head_losses(joint(), batch_of(x, random=True, progress=progress))["agreement"][
+            0
+        ]
+        for progress in (0.0, 0.3, 0.31, 1.0)
+    ]
+    assert weights == [0.0, 0.0, 1.0, 1.0]
 
 
 def terms_of(network, x, **changes):
@@ -129,17 +168,9 @@ def test_gamma1_rises_over_the_first_fifth(x):
     assert weights == pytest.approx([0.0, 0.25, 0.5, 0.5])
 
 
-def test_one_start_has_no_student_to_teach(x):
-    terms = terms_of(joint(n_starts=1), x, n_starts=1)
+def test_one_start_has_nobody_to_agree_with(x):
+    terms = terms_of(joint(n_starts=1), x)
     assert terms.keys() == {"classification", "reconstruction"}
-
-
-@pytest.mark.parametrize("name", ["student_teaching", "student_classification"])
-def test_starts_do_not_learn_from_their_student(x, name):
-    network = joint()
-    terms_of(network, x)[name][1].backward()
-    assert all(parameter.grad is None for parameter in network.starts.parameters())
-    assert network.student.heads.weight.grad.abs().sum() > 0
 
 
 def test_stages_share_out_the_weights():
@@ -194,7 +225,7 @@ def test_the_curves_are_consistent(data, fitted):
         np.testing.assert_allclose(attention, classes.max(axis=1), rtol=1e-5)
 
 
-def test_reconstruction_error_is_that_of_a_start(data, fitted):
+def test_reconstruction_error_of_the_default(data, fitted):
     errors = fitted.reconstruction_error(data[0][:2])
     assert [error.shape for error in errors] == [(len(x),) for x in data[0][:2]]
     assert np.concatenate(errors).mean() < 1.5  # of features with variance 1
@@ -203,7 +234,7 @@ def test_reconstruction_error_is_that_of_a_start(data, fitted):
 def test_terms_of_the_history(fitted):
     assert fitted.history_.keys() == {
         *("classification", "reconstruction", "cvae_reconstruction", "cvae_kl"),
-        *("student_classification", "student_teaching"),
+        "agreement",
     }
     assert all(values.shape == (fitted.n_epochs_,) for values in fitted.history_.values())
 

@@ -9,6 +9,7 @@ from skdgam.intervals import make_intervals, tiou
 from skdgam.metrics import (
     average_precision,
     error_analysis,
+    label_agreement,
     mean_average_precision,
     precision_at_recall,
 )
@@ -392,3 +393,48 @@ def test_mending_never_hurts_and_hits_are_those_of_average_precision(seed, thres
         for c in classes
     ]
     np.testing.assert_allclose(recall[:, 0], share)
+
+
+# --- label_agreement ---
+
+
+def test_agreement_with_labels_by_hand():
+    y = [["jump"], ["jump", "run"], ["run"], []]
+    y_pred = [
+        detections((0, 1, "jump", 0.9), (3, 4, "jump", 0.1)),
+        detections((0, 1, "jump", 0.4), (0, 1, "run", 0.6), (0, 1, "swim", 0.5)),
+        detections((0, 1, "jump", 0.3)),
+        detections(),
+    ]
+    found = label_agreement(y, y_pred)
+    # jump: 0.9 and 0.4 before 0.3. run: 0.6, and then the other one among three without any.
+    assert found.average_precision == pytest.approx((1 + (1 + 2 / 4) / 2) / 2)
+    # From 0.4 on there are three of four labels, and swim, which is no label of this video.
+    assert (found.threshold, found.precision, found.recall, found.f1) == (0.4, 0.75, 0.75, 0.75)
+
+
+def test_of_equal_thresholds_the_one_that_keeps_most():
+    y_pred = [detections((0, 1, "a", 0.8)), detections((0, 1, "a", 0.3))]
+    found = label_agreement([["a"], ["a"]], y_pred)
+    assert (found.threshold, found.f1) == (0.3, 1.0)
+
+
+def test_detections_of_one_score_are_kept_together():
+    y_pred = [detections((0, 1, "a", 0.5)), detections((0, 1, "a", 0.5))]
+    found = label_agreement([["a"], []], y_pred)
+    assert (found.threshold, found.precision, found.recall) == (0.5, 0.5, 1.0)
+
+
+def test_agreement_of_no_detection():
+    found = label_agreement([["a"], []], [detections(), detections()])
+    assert (found.threshold, found.f1, found.average_precision) == (np.inf, 0.0, 0.5)
+
+
+def test_labels_and_detections_are_of_one_kind():
+    with pytest.raises(ValueError, match="both must be text or both numbers"):
+        label_agreement([[1]], [detections((0, 1, "1", 0.5))])
+
+
+def test_scores_that_are_all_negative_are_detections_too():
+    y_pred = [detections((0, 1, "a", -3.0)), detections()]
+    assert label_agreement([["a"], []], y_pred).threshold == -3.0

@@ -44,10 +44,9 @@ class DGAMLocalizer(BaseLocalizer):
     attention_source : {"classes", "head"}, default="classes"
         Where attention comes from. "classes": from the probabilities of the classes in each
         snippet. "head": from a head of its own, as in the paper.
-    n_starts : int, default=3
-        For "classes": networks that are trained side by side from different initial weights. With
-        more than one, a further one, the student, learns from their mean, and is the one that
-        predicts.
+    n_starts : int, default=5
+        For "classes": classifiers that are trained side by side from different initial weights, and
+        later learn from each other. Their mean predicts.
     topk : int, default=8
         For "classes": one snippet in so many classifies a video, those where a class is highest.
     alpha : float, default=0.03
@@ -99,11 +98,11 @@ class DGAMLocalizer(BaseLocalizer):
     n_epochs_ : int
         Epochs that were trained.
     history_ : dict of ndarrays of shape (n_epochs,)
-        Mean of each loss term in each epoch: ``classification`` and of the student
-        ``student_classification`` and ``student_teaching``, or with ``attention_source="head"``
-        ``foreground``, ``background`` and ``guide``; with the generative part also
-        ``reconstruction``, ``cvae_reconstruction`` and ``cvae_kl``, and with early stopping
-        ``validation``. ``pandas.DataFrame(model.history_)`` makes a frame of it.
+        Mean of each loss term in each epoch: ``classification`` and with several starts
+        ``agreement``, or with ``attention_source="head"`` ``foreground``, ``background`` and
+        ``guide``; with the generative part also ``reconstruction``, ``cvae_reconstruction`` and
+        ``cvae_kl``, and with early stopping ``validation``. ``pandas.DataFrame(model.history_)``
+        makes a frame of it.
     weights_ : dict of ndarrays
         Weights of all networks, by name; NumPy arrays, so that a fitted model opens on any
         machine.
@@ -141,14 +140,13 @@ class DGAMLocalizer(BaseLocalizer):
     presets = presets.PRESETS
     loss_groups = {  # noqa: RUF012
         "attention and classifier": (
-            *("classification", "foreground", "background", "guide", "validation"),
-            *("student_classification", "student_teaching"),
+            *("classification", "agreement", "foreground", "background", "guide", "validation"),
         ),
         "generative part": ("reconstruction", "cvae_reconstruction", "cvae_kl"),
     }
 
     attention_source: str = "classes"
-    n_starts: int = 3
+    n_starts: int = 5
     topk: int = 8
     alpha: float = 0.03
     beta: float = 0.1
@@ -256,10 +254,9 @@ class DGAMLocalizer(BaseLocalizer):
 
         def error(network: Any, batch: Batch) -> Tensor:
             attention, _ = network(batch)
-            vae: Any = network.starts[0] if isinstance(network, JointDGAM) else network
             prior_mean = (self.r * attention)[:, None].to(batch.x.dtype)
-            z = prior_mean.expand(-1, vae.latent_dim)
-            return (vae.decode(z, attention) - batch.x).square().mean(dim=-1)
+            z = prior_mean.expand(-1, network.latent_dim)
+            return (network.decode(z, attention) - batch.x).square().mean(dim=-1)
 
         return list(self._map_snippets(error, self._check(X)))
 

@@ -1,4 +1,4 @@
-"""Average precision, as the ActivityNet evaluation computes it, and analysis of errors."""
+"""Average precision as ActivityNet's evaluation computes it, errors, agreement with labels."""
 
 from skdgam.metrics._average_precision import (
     average_precision,
@@ -7,11 +7,13 @@ from skdgam.metrics._average_precision import (
     precision_at_recall,
 )
 from skdgam.metrics._error_analysis import error_analysis
+from skdgam.metrics._label_agreement import label_agreement
 
 __all__ = [
     "average_precision",
     "check_thresholds",
     "error_analysis",
+    "label_agreement",
     "mean_average_precision",
     "precision_at_recall",
 ]

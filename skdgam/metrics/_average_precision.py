@@ -171,7 +171,7 @@ def _by_class(
         raise ValueError("y_true is empty; it must have one entry for each video.")
     truth_video, true = flatten(truth)
     found_video, found = flatten(detections)
-    _check_same_kind(true["label"], found["label"])
+    check_same_kind(true["label"], found["label"])
     labels = np.unique(true["label"]) if classes is None else np.asarray(classes)
 
     def of_classes() -> Iterator[tuple[int, np.ndarray, int]]:
@@ -197,7 +197,8 @@ def flatten(videos: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _check_same_kind(true: np.ndarray, found: np.ndarray) -> None:
+def check_same_kind(true: np.ndarray, found: np.ndarray) -> None:
+    """Check that labels are of one kind: text is never equal to a number."""
     if len(true) and len(found) and (true.dtype.kind == "U") != (found.dtype.kind == "U"):
         raise ValueError(
             f"y_true has labels like {true[0]!r}, but y_pred labels like {found[0]!r}; "

@@ -28,8 +28,7 @@ def warn_of_scale(videos: Videos) -> None:
     warnings.warn(
         f"The features have a root mean square of {overall:.2g} (feature {largest} the largest, "
         f"{of_features[largest]:.2g}; median {np.median(of_features):.2g}), but training is made "
-        "for about 1. Scale them, for example by SnippetTransformer(StandardScaler()) in a "
-        "Pipeline.",
+        "for about 1. Set standardize=True, which brings them there.",
         UserWarning,
         stacklevel=5,
     )

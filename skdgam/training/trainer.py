@@ -141,8 +141,7 @@ class Trainer:
         if went_first is not None:
             raise FloatingPointError(
                 f"Training diverged in epoch {self.epoch + 1}: {went_first}. Lower learning_rate, "
-                f"which is {self.learning_rate:g}, or scale the features, for example by "
-                "SnippetTransformer(StandardScaler())."
+                f"which is {self.learning_rate:g}, or set standardize=True, if it is not."
             )
         self.epoch += 1
         return {name: float(v.mean()) for terms in losses.values() for name, v in terms.items()}
