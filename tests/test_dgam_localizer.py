@@ -815,12 +815,10 @@ def test_nothing_is_printed_by_default(data, capsys):
 
 
 def test_the_generative_part_tells_action_from_context():
-    # One seed of what benchmarks/quality.py measures over three.
+    # Less of what benchmarks/suite.py measures.
     X, y = make_untrimmed(n_videos=80, n_classes=3, random_state=0)
     scores = {}
-    for gamma1 in (0.0, 0.5):
-        model = DGAMLocalizer(
-            gamma1=gamma1, max_epochs=100, batch_size=16, learning_rate=1e-2, random_state=0
-        )
+    for gamma1 in (0.0, 1.0):
+        model = DGAMLocalizer(gamma1=gamma1, max_epochs=100, random_state=0)
         scores[gamma1] = model.fit(X[:40], y[:40]).score(X[40:], y[40:])
-    assert scores[0.5] > scores[0.0] > 0.1
+    assert scores[1.0] > scores[0.0] + 0.3

@@ -173,7 +173,7 @@ GRID = {"alpha": [0.03], "beta": [0.1], "gamma1": [0.5], "gamma2": [0.1], "r": [
 
 @pytest.fixture(scope="module")
 def search(data):
-    model = one_stream(max_epochs=30, learning_rate=1e-2, warmup_epochs=5)
+    model = one_stream(max_epochs=30, learning_rate=1e-2, precision="float32")
     return GridSearchCV(model, GRID, cv=CV).fit(*data)
 
 
