@@ -35,7 +35,7 @@ def fit(arguments):
 
     checkpoint = _checkpoint(arguments)
     import_safetensors()  # its absence is better known before all the work
-    labels = read_labels(arguments.labels)
+    labels = read_labels(arguments.labels, arguments.subset, background=arguments.background)
     if not labels:
         raise Refused(f"{arguments.labels} has no labels of any video.")
     X = _features(arguments.features)
@@ -62,12 +62,12 @@ def fit(arguments):
     try:
         model.fit(X, y, checkpoint)
     except FloatingPointError:
-        for path in _checkpoints(checkpoint):
+        for path in _checkpoints(arguments, checkpoint):
             path.unlink()  # to go on would end in the same
         raise
     except KeyboardInterrupt as interruption:
         if not hasattr(model, "weights_"):
-            if not _checkpoints(checkpoint):
+            if not _checkpoints(arguments, checkpoint):
                 raise
             reason = "--resume goes on from the last checkpoint"
             raise KeyboardInterrupt(reason) from interruption
@@ -77,7 +77,7 @@ def fit(arguments):
             "from the last checkpoint"
         ) from interruption
     model.save(arguments.output)
-    for path in _checkpoints(checkpoint):
+    for path in _checkpoints(arguments, checkpoint):
         path.unlink()
     print(f"Saved {arguments.output}.")
 
@@ -124,8 +124,10 @@ def _snippet(localizer):
 
 def _checkpoint(arguments):
     """Where fit writes checkpoints; one that is there is gone on with, or goes."""
+    from skdgam.training.checkpoints import is_checkpoint
+
     checkpoint = arguments.output.with_name(f"{arguments.output.name}.checkpoint")
-    cut_off = _checkpoints(checkpoint)
+    cut_off = _checkpoints(arguments, checkpoint)
     if arguments.resume and cut_off:
         return checkpoint
     _check_output(arguments)
@@ -135,14 +137,19 @@ def _checkpoint(arguments):
             "begins anew."
         )
     for path in cut_off:
+        if not is_checkpoint(path):
+            raise Refused(f"{path} is no checkpoint, but has the name of one; move it elsewhere.")
+    for path in cut_off:
         path.unlink()
     return checkpoint
 
 
-def _checkpoints(path):
-    """Files of a training that are there: one, or one for each stream."""
-    near = path.parent.glob("*")
-    return sorted(p for p in near if p.name == path.name or p.name.startswith(f"{path.name}."))
+def _checkpoints(arguments, path):
+    """Files of this training that are there: one, or one for each stream."""
+    streams = arguments.features
+    names = [f".{stream.stem}" for stream in streams] if len(streams) > 1 else [""]
+    files = [path.with_name(path.name + name) for name in names]
+    return [file for file in files if file.exists()]
 
 
 def predict(arguments):
@@ -177,10 +184,10 @@ def evaluate(arguments):
     if not arguments.weak:
         _evaluate(arguments, read_intervals(arguments.annotations, arguments.subset))
         return
-    for name in ("subset", "classes", "errors"):
+    for name in ("classes", "errors"):
         if getattr(arguments, name):
             raise Refused(f"--weak compares labels of whole videos; --{name} needs intervals.")
-    _evaluate_weakly(arguments, read_labels(arguments.annotations))
+    _evaluate_weakly(arguments, read_labels(arguments.annotations, arguments.subset))
 
 
 def _evaluate(arguments, truth):
@@ -231,16 +238,36 @@ def _detections_of(arguments, videos, labels):
     unknown = set(detections) - set(videos)
     if unknown == set(detections):
         raise Refused(f"No video of {arguments.detections} is in {arguments.annotations}.")
+    n_found = len(detections) - len(unknown)
+    print(f"{n_found} of the {len(videos)} annotated videos have detections.")
     if unknown:
         print(f"Left out: {len(unknown)} of {len(detections)} videos, without annotations.")
-    found = np.unique(np.concatenate([*detections.values()])["label"])
-    true = sorted(set().union(*labels))
-    if len(found) and not np.isin(found, true).any():
+    found = set(np.concatenate([*detections.values()])["label"].tolist())
+    true = set().union(*labels)
+    if found and not found & true:
         raise Refused(
-            f"No class of {arguments.detections} ({', '.join(found[:3])}, …) is in "
-            f"{arguments.annotations} ({', '.join(true[:3])}, …)."
+            f"No class of {arguments.detections} ({_some(found)}) is in {arguments.annotations} "
+            f"({_some(true)})."
         )
+    for classes, where in ((true - found, "annotated"), (found - true, "detected")):
+        if classes:
+            print(f"Only {where}: {_some(classes)}.")
+    for one in sorted(true - found):
+        alike = [other for other in sorted(found - true) if _plain(one) == _plain(other)]
+        if alike:
+            print(f"'{one}' and '{alike[0]}' are two classes; are they meant to be one?")
     return [detections.get(name, first[:0]) for name in videos]
+
+
+def _some(names):
+    """The first few of some names, and how many more."""
+    shown, n_more = sorted(names)[:3], len(names) - 3
+    return ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "")
+
+
+def _plain(name):
+    """A name without what people write now so, now so: case, blanks, separators."""
+    return "".join(filter(str.isalnum, name)).casefold()
 
 
 def export(arguments):
@@ -263,7 +290,6 @@ def export(arguments):
 def plot(arguments):
     """Draw what a localizer finds in some recordings, and its attention."""
     from skdgam import load
-    from skdgam.formats import read_intervals
     from skdgam.io import replacing
     from skdgam.plotting import LocalizationDisplay
 
@@ -274,10 +300,8 @@ def plot(arguments):
     if unknown:
         raise Refused(f"There is no video {unknown[0]!r}; there are {', '.join(names[:5])}, …")
     X = X[[names.index(name) for name in arguments.video or names[:3]]]
-    y = None
-    if arguments.annotations:
-        truth = read_intervals(arguments.annotations)
-        y = [truth.get(name, []) for name in X.names.tolist()]
+    truth = _truth(arguments, X.names.tolist())
+    y = None if truth is None else [truth.get(name, []) for name in X.names.tolist()]
     import matplotlib as mpl
 
     with mpl.rc_context({"backend": "agg"}):
@@ -285,6 +309,24 @@ def plot(arguments):
         with replacing(arguments.output) as part:
             display.figure_.savefig(part, dpi=150, format=arguments.output.suffix[1:].lower())
     print(f"Drew {', '.join(X.names.tolist())}: {arguments.output}")
+
+
+def _truth(arguments, names):
+    """The annotations to show beside recordings of these names, if there are any."""
+    from skdgam.formats import read_intervals
+
+    if not arguments.annotations:
+        return None
+    truth = read_intervals(arguments.annotations)
+    missing = [name for name in names if name not in truth]
+    if len(missing) == len(names):
+        raise Refused(
+            f"{arguments.annotations} has none of the videos to show ({_some(missing)}), but "
+            f"{_some(truth)}."
+        )
+    if missing:
+        print(f"Without annotations: {_some(missing)}.")
+    return truth
 
 
 def report(arguments):
@@ -312,7 +354,7 @@ def report(arguments):
     write_report(
         arguments.output,
         found,
-        read_intervals(arguments.annotations) if arguments.annotations else None,
+        _truth(arguments, found),
         attention=attention,
         media=media,
         title=arguments.title,

@@ -4,6 +4,7 @@ Every error names the video by its index in what was passed, says what is there,
 would be right. Nothing passed in is changed.
 """
 
+import math
 import warnings
 from collections.abc import Iterable
 from numbers import Number
@@ -22,6 +23,7 @@ __all__ = [
     "check_known",
     "check_weak_labels",
     "clip_to_videos",
+    "known_entries",
 ]
 
 
@@ -71,6 +73,16 @@ def check_weak_labels(
     return known, np.stack([np.isin(known, label) for label in labels])
 
 
+def known_entries(y: Any) -> np.ndarray | None:
+    """Mask of the entries of `y` that are not None, which stands for unknown; None if all are."""
+    if isinstance(y, list | tuple) or getattr(getattr(y, "dtype", None), "kind", "") == "O":
+        known = np.array([entry is not None for entry in y], dtype=bool)
+        if len(known) and not known.any():
+            raise ValueError("y has no label for any video; each entry is None, for unknown.")
+        return None if known.all() else known
+    return None
+
+
 def check_classes(classes: Iterable[Any]) -> np.ndarray:
     """Check all labels that there are: an array of them, in the order given."""
     if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
@@ -111,15 +123,29 @@ def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> l
     Raises
     ------
     ValueError
-        If an entry holds labels without times, or an interval is not finite or not of
-        positive length.
+        If an entry holds labels without times, or an interval is not finite or ends before it
+        starts.
+
+    Warns
+    -----
+    UserWarning
+        If intervals have no length, as there are some in ActivityNet's annotations.
     """
     if _indicator(y) is not None:
         raise ValueError(_needs_intervals(f"{name} is an indicator matrix"))
     entries = _entries(y, n_videos, name)
     annotations = [_intervals(entry, f"{name}[{i}]") for i, entry in enumerate(entries)]
     for i, intervals in enumerate(annotations):
-        _check_times(intervals, f"{name}[{i}]")
+        _check_times(intervals, f"{name}[{i}]", may_be_empty=True)
+    n_empty = sum(int((a["start"] == a["end"]).sum()) for a in annotations)
+    if n_empty:
+        i = next(i for i, a in enumerate(annotations) if (a["start"] == a["end"]).any())
+        warnings.warn(
+            f"{n_empty} intervals of {name} have no length, the first in {name}[{i}]. Nothing can "
+            "find them; they count as missed, as in the evaluation of ActivityNet.",
+            UserWarning,
+            stacklevel=3,
+        )
     return _with_common_labels(annotations)
 
 
@@ -284,11 +310,34 @@ def _is_interval(item: Any) -> bool:
     )
 
 
+def _is_bare_interval(entry: Any) -> bool:
+    """Whether an entry reads as start, end and label of one interval, in no list."""
+    if not isinstance(entry, list | tuple | np.ndarray) or np.shape(entry) != (3,):
+        return False
+    start, end, label = entry
+    if isinstance(label, str):  # times may be text, as in rows of a CSV file
+        return _number(start) < _number(end) and math.isnan(_number(label))
+    # Whole numbers could be labels, but nobody writes those as a tuple in the order of time.
+    return isinstance(entry, tuple) and not isinstance(start, str) and start < end
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def _labels(entry: Any, where: str) -> np.ndarray:
     """The labels that one entry of y names, with repetitions."""
     items: list[Any]
     if _fields(entry):
         return _label_array(_field(entry, "label", where), where)
+    if _is_bare_interval(entry):
+        raise ValueError(
+            f"{where} is {_short(entry)}, which reads as the start, end and label of one interval. "
+            "Intervals go into a list, [(start, end, label)]; labels alone into a set."
+        )
     if isinstance(entry, str | Number | np.generic):
         items = [entry]
     elif isinstance(entry, np.ndarray):
@@ -381,9 +430,10 @@ def _needs_intervals(what: str) -> str:
     )
 
 
-def _check_times(intervals: np.ndarray, where: str) -> None:
+def _check_times(intervals: np.ndarray, where: str, may_be_empty: bool = False) -> None:
     start, end = intervals["start"], intervals["end"]
-    wrong = np.flatnonzero(~(np.isfinite(start) & np.isfinite(end) & (end > start)))
+    in_order = end >= start if may_be_empty else end > start
+    wrong = np.flatnonzero(~(np.isfinite(start) & np.isfinite(end) & in_order))
     if len(wrong):
         raise ValueError(
             f"{where}[{wrong[0]}] is {_short(intervals[wrong[0]])}; an interval needs finite "

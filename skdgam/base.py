@@ -20,7 +20,7 @@ from skdgam import __version__
 from skdgam._features import Scaling, Videos, check_features
 from skdgam._fitted import FittedLocalizer
 from skdgam._typing import Indexed, PathOrName, keeps_type
-from skdgam._validation import check_classes, check_weak_labels
+from skdgam._validation import check_classes, check_weak_labels, known_entries
 from skdgam.layers import initialize
 from skdgam.sampling import balanced_folds
 from skdgam.training.callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
@@ -80,8 +80,9 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             A list, a 3-D array, tensors, or any sequence that yields one video at a time.
         y : sequence of n entries, or indicator matrix of shape (n, n_classes)
             For each video a label, a collection of labels, or its annotation, a list of
-            ``(start, end, label)``, of which nothing but the labels is read. A video without
-            any label shows background alone.
+            ``(start, end, label)``, of which nothing but the labels is read. An empty list says
+            that a video shows background alone, and None that its labels are unknown: it is left
+            out.
         checkpoint : path, optional
             A file that the training is written to every few epochs, by ``pip install
             "skdgam[share]"``. If it is there, ``fit`` goes on from it, and the result is to the
@@ -171,6 +172,10 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         """
         self._check_settings()
         videos = check_features(X, self.n_features_in_ if resumes else None)
+        is_known = known_entries(y)
+        if is_known is not None and len(y) == len(videos):
+            videos = videos.subset(is_known)
+            y = [y[i] for i in np.flatnonzero(is_known)]
         known, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
         )

@@ -122,6 +122,13 @@ def _parser():
         metavar="LABELS",
         help="CSV with columns video,label (a row for each label), or ActivityNet's JSON",
     )
+    fit.add_argument("--subset", help="of labels in JSON, such as training")
+    fit.add_argument(
+        "--background",
+        action="store_true",
+        help="a video without annotations in JSON shows none of the actions; otherwise its labels "
+        "are unknown, and it is left out",
+    )
     writes(fit, "the model, such as model.skdgam")
     fit.add_argument(
         "--resume", action="store_true", help="go on with a training that was cut off, if there is"

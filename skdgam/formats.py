@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ def read_intervals(
     ----------
     path : path
         ActivityNet's JSON, of annotations (``database``) or detections (``results``), or CSV with
-        the columns ``video``, ``start``, ``end`` and ``label``, and for detections ``score``.
+        the columns ``video``, ``start``, ``end`` and ``label``, and for detections ``score``. A
+        row with nothing but a name is a video without intervals.
     subset : str, optional
         Of annotations in JSON: only its videos, such as those of "validation".
 
@@ -55,7 +57,7 @@ def read_intervals(
     """
     if Path(path).suffix.lower() == ".csv":
         if subset is not None:
-            raise ValueError(f"{path} is a CSV file, which knows no subsets; leave subset out.")
+            raise ValueError(_no_subsets(path))
         return _from_rows(path)
     videos, scored = _read_json(path)
     found = {}
@@ -66,11 +68,14 @@ def read_intervals(
             content = content.get("annotations", [])
         found[video] = _from_objects(content, scored, f"{path}: {video!r}")
     if subset is not None and not found:
-        raise ValueError(f"{path} has no video of the subset {subset!r}.")
+        there = ", ".join(_subsets(path)) or "none"
+        raise ValueError(f"{path} has no video of the subset {subset!r}; there are {there}.")
     return found
 
 
-def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+def read_labels(
+    path: str | os.PathLike[str], subset: str | None = None, *, background: bool = False
+) -> dict[str, list[str]]:
     """Read the labels of videos.
 
     Parameters
@@ -78,6 +83,13 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     path : path
         CSV with the columns ``video`` and ``label``: a row for each label, so that a video may have
         several; one with an empty label shows none. Or anything that :func:`read_intervals` reads.
+    subset : str, optional
+        Of annotations in JSON: only its videos, such as those of "training". A file of several
+        subsets needs one.
+    background : bool, default=False
+        What annotations in JSON mean by a video without any interval: that it shows nothing but
+        background, or by default that its labels are unknown, as those of a test set. Then it is
+        left out, with a warning.
 
     Returns
     -------
@@ -87,11 +99,27 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     Raises
     ------
     OSError, ValueError
-        As for :func:`read_intervals`.
+        As for :func:`read_intervals`; also if there are several subsets and none is named.
     """
     if Path(path).suffix.lower() != ".csv":
-        intervals = read_intervals(path)
+        if subset is None and len(subsets := _subsets(path)) > 1:
+            raise ValueError(
+                f"{path} has the subsets {', '.join(subsets)}; name the one to learn from."
+            )
+        intervals = read_intervals(path, subset)
+        unknown = [video for video, found in intervals.items() if not len(found)]
+        if unknown and not background:
+            warnings.warn(
+                f"{path} says nothing of {unknown[0]!r} ({len(unknown)} such videos of "
+                f"{len(intervals)}), whose labels are taken for unknown: they are left out. If "
+                "they show background alone, ask for background.",
+                UserWarning,
+                stacklevel=2,
+            )
+            intervals = {video: found for video, found in intervals.items() if len(found)}
         return {video: np.unique(found["label"]).tolist() for video, found in intervals.items()}
+    if subset is not None:
+        raise ValueError(_no_subsets(path))
     labels: dict[str, set[str]] = {}
     for row, _ in _rows(path, ("video", "label")):
         labels.setdefault(row["video"], set()).update({row["label"]} - {""})
@@ -104,7 +132,7 @@ def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarra
     Parameters
     ----------
     path : path
-        ``.json`` or ``.csv``. In CSV a video without intervals leaves no trace.
+        ``.json`` or ``.csv``. In CSV a video without intervals has a row of its name alone.
     intervals : dict of str to interval array
         With scores, JSON has them as ``results``, without as ``database``.
 
@@ -169,6 +197,16 @@ def _read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
     )
 
 
+def _subsets(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the subsets that annotations in JSON have."""
+    videos, scored = _read_json(path)
+    return [] if scored else sorted({str(v["subset"]) for v in videos.values() if "subset" in v})
+
+
+def _no_subsets(path: str | os.PathLike[str]) -> str:
+    return f"{path} is a CSV file, which knows no subsets; leave subset out."
+
+
 def _from_objects(content: Any, scored: bool, where: str) -> np.ndarray:
     """An interval array from ActivityNet's list of objects."""
     if not isinstance(content, list):
@@ -180,13 +218,15 @@ def _from_objects(content: Any, scored: bool, where: str) -> np.ndarray:
             numbers = [start, end, *([item["score"]] if scored else [])]
             label = item["label"]
             good = all(type(x) in (int, float) and math.isfinite(x) for x in numbers)
+            good = good and end >= start
         except (TypeError, KeyError, ValueError, OverflowError):
             good = False
         if not good or type(label) not in (str, int):
             score = ', "score": number' if scored else ""
             raise ValueError(
                 f"{where}, interval {i}, is {str(item)[:80]}; it must have "
-                f'"segment": [start, end] in seconds, "label": text{score}.'
+                f'"segment": [start, end] in seconds, the end not before the start, "label": '
+                f"text{score}."
             )
         rows.append((numbers, str(label)))
     return _to_array(rows, scored)
@@ -198,15 +238,21 @@ def _from_rows(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     scored = False
     for row, line in _rows(path, ("video", "start", "end", "label")):
         scored = "score" in row
+        of_video = videos.setdefault(row["video"], [])
+        if not any(value for name, value in row.items() if name != "video"):
+            continue  # a video without intervals
         names = ["start", "end", *(["score"] if scored else [])]
         try:
             numbers = [float(row[name]) for name in names]
         except ValueError:
             numbers = [math.nan]
-        if not all(map(math.isfinite, numbers)):
+        if not (all(map(math.isfinite, numbers)) and numbers[1] >= numbers[0]):
             given = ", ".join(f"{name} {row[name]!r}" for name in names)
-            raise ValueError(f"{path}, line {line}: {given}; these must be finite numbers.")
-        videos.setdefault(row["video"], []).append((numbers, row["label"]))
+            raise ValueError(
+                f"{path}, line {line}, video {row['video']!r}: {given}; these must be finite "
+                "numbers, with the end not before the start."
+            )
+        of_video.append((numbers, row["label"]))
     return {video: _to_array(rows, scored) for video, rows in videos.items()}
 
 
@@ -259,7 +305,8 @@ def _as_csv(intervals: dict[str, np.ndarray]) -> str:
     fields = ["start", "end", "label", *(["score"] if scored else [])]
     writer.writerow(["video", *fields])
     for video, found in intervals.items():
-        writer.writerows([video, *row] for row in found[fields].tolist())
+        nothing = [("",) * len(fields)]
+        writer.writerows([video, *row] for row in found[fields].tolist() or nothing)
     return text.getvalue()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["read_model", "replacing", "write_model"]
+__all__ = ["read_model", "remove_parts", "replacing", "write_model"]
 
 KEY = "skdgam"  # under which the metadata of a file has its description
 VERSION = 2  # of what is described, and how
+PART = ".skdgam-part"  # ends the name of a file that is being written
 
 
 def write_model(
@@ -56,7 +58,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Whatever goes wrong, that is as it was.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PART}")
     try:
         yield part
         with part.open("rb+") as file:
@@ -66,6 +68,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(path: str | os.PathLike[str]) -> None:
+    """Remove what a kill in the middle of writing this file has left behind."""
+    path = Path(path)
+    part = re.compile(rf"\.{re.escape(path.name)}\.\d+-\d+{re.escape(PART)}")
+    for near in path.parent.glob(".*"):
+        if part.fullmatch(near.name):
+            near.unlink(missing_ok=True)
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

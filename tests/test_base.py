@@ -62,6 +62,23 @@ def test_weak_labels_and_intervals_give_the_same_bits(method, data):
 
 
 @each_method
+def test_videos_of_unknown_labels_are_left_out(method, data):
+    X, y = data
+    labels = [set(intervals["label"].tolist()) for intervals in y]
+    some = [None if i % 3 == 0 else of_video for i, of_video in enumerate(labels)]
+    known = [i for i, of_video in enumerate(some) if of_video is not None]
+    model = make(method).fit(X, some)
+    assert_same(model, make(method).fit([X[i] for i in known], [labels[i] for i in known]))
+
+
+def test_videos_of_unknown_labels_alone(data):
+    with pytest.raises(ValueError, match="y has no label for any video"):
+        make("dgam").fit(data[0], [None] * 24)
+    with pytest.raises(ValueError, match="y has 3 entries, but there are 24 videos"):
+        make("dgam").fit(data[0], [None, "a", "b"])
+
+
+@each_method
 def test_layout_of_arrays_changes_no_bit(method, data):
     X, y = data
     model = make(method).fit(X, y)

@@ -127,10 +127,11 @@ def test_killed_at_any_moment_it_loses_nothing(data, tmp_path):
 
 
 def test_what_a_kill_left_of_a_file_goes(data, tmp_path):
-    for name in (".checkpoint.12.34", ".checkpoint.1", "checkpoint.12.34"):
+    of_others = [".checkpoint.12-34.bak", ".checkpoint.backup.npz", "checkpoint.12-34.skdgam-part"]
+    for name in [".checkpoint.12-34.skdgam-part", *of_others]:
         (tmp_path / name).write_bytes(b"half")
     localizer(1).fit(*data, tmp_path / "checkpoint")
-    assert sorted(os.listdir(tmp_path)) == [".checkpoint.1", "checkpoint", "checkpoint.12.34"]
+    assert sorted(os.listdir(tmp_path)) == [*of_others[:2], "checkpoint", of_others[2]]
 
 
 # --- what is wrong ---

@@ -50,9 +50,8 @@ def test_fit_trains_as_the_estimator_does(made):
     model = load(made / "model.skdgam")
     X = [np.load(made / "rgb" / f"video {i}.npy") for i in range(12)]
     y = list(read_intervals(made / "annotations.json").values())
-    order = sorted(range(12), key=lambda i: f"video {i}")  # as the folder has them
     again = DGAMLocalizer(max_epochs=3, latent_dim=4, random_state=0)
-    again.fit([X[i] for i in order], [y[i] for i in order])
+    again.fit(X, y)
     for name, weight in again.weights_.items():
         np.testing.assert_array_equal(weight, model.weights_[name])
 
@@ -137,10 +136,11 @@ def test_evaluate_by_hand(by_hand, capsys):
     # One of two jumps is found, at tIoU 0.8.
     assert run("evaluate", *by_hand, "--subset", "test", "--classes", "--errors") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Left out: 1 of 2 videos, without annotations."
-    assert lines[1].split() == ["tIoU", *(f"{t / 10:.2f}" for t in range(1, 10)), "mean"]
-    assert lines[2].split() == ["jump", *["50.0"] * 8, "0.0", "44.4"]
-    assert lines[3].split() == ["mAP", *["50.0"] * 8, "0.0", "44.4"]
+    assert lines[0] == "1 of the 2 annotated videos have detections."
+    assert lines[1] == "Left out: 1 of 2 videos, without annotations."
+    assert lines[2].split() == ["tIoU", *(f"{t / 10:.2f}" for t in range(1, 10)), "mean"]
+    assert lines[3].split() == ["jump", *["50.0"] * 8, "0.0", "44.4"]
+    assert lines[4].split() == ["mAP", *["50.0"] * 8, "0.0", "44.4"]
     assert lines[-1].split() == ["missed", "50.0", "1"]
 
 
@@ -155,6 +155,7 @@ def test_weak_evaluation_by_hand(by_hand, tmp_path, capsys):
     labels.write_text("video,label\na,jump\nb,jump\nc,\n")
     assert run("evaluate", by_hand[0], labels, "--weak") == 0
     assert capsys.readouterr().out.splitlines() == [
+        "1 of the 3 annotated videos have detections.",
         "Left out: 1 of 2 videos, without annotations.",
         # Of two jumps one ranks first; the other only with the video of background.
         f"Average precision of videos, by their best detections: {(1 + 2 / 3) / 2:.3f}",
@@ -283,6 +284,40 @@ def refused(capsys, *arguments):
     return told.removeprefix("skdgam: error: ").rstrip()
 
 
+def test_files_of_others_are_left_alone(made, tmp_path, capsys):
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", tmp_path / "z", "--force", *QUICK]
+    for name in ("z.checkpoint.bak", "z.checkpoint.rgb", ".z.1.2"):
+        (tmp_path / name).write_bytes(b"mine")
+    assert run(*fit) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(".z.1.2", "z", "z.checkpoint.bak", "z.checkpoint.rgb")
+    ]
+    (tmp_path / "z.checkpoint").write_bytes(b"mine")
+    assert "z.checkpoint is no checkpoint, but has the name of one" in refused(capsys, *fit)
+    assert (tmp_path / "z.checkpoint").read_bytes() == b"mine"
+
+
+def test_labels_of_one_subset(made, tmp_path, capsys):
+    names = sorted(path.stem for path in (made / "rgb").iterdir())
+    database = {
+        name: {
+            "subset": "training" if i < 8 else "testing",
+            "annotations": [{"segment": [0, 1], "label": "ab"[i % 2]}] if i < 6 else [],
+        }
+        for i, name in enumerate(names)
+    }
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({"database": database}))
+    fit = ["fit", made / "rgb", labels, "-o", tmp_path / "z", *QUICK]
+    assert "has the subsets testing, training; name the one" in refused(capsys, *fit)
+    assert run(*fit, "--subset", "training") == 0
+    told = capsys.readouterr()
+    assert "2 such videos of 8" in told.err
+    assert "Training on 6 videos of 2 classes" in told.out
+    assert run(*fit, "--subset", "training", "--background", "--force") == 0
+    assert "Training on 8 videos of 2 classes" in capsys.readouterr().out
+
+
 def test_nothing_is_replaced_without_force(made, by_hand, tmp_path, capsys):
     before = (made / "model.skdgam").read_bytes()
     fit = ["fit", made / "rgb", made / "labels.csv", "-o", made / "model.skdgam"]
@@ -357,7 +392,35 @@ def test_evaluation_of_what_does_not_belong_together(by_hand, tmp_path, capsys):
     other.write_text("video,start,end,label\na,1,2,Jump\n")
     message = refused(capsys, "evaluate", found, other)
     assert message.startswith(f"No class of {found} (jump")
-    assert message.endswith(f"{other} (Jump, …).")
+    assert message.endswith(f"{other} (Jump).")
+
+
+def test_evaluation_tells_classes_that_are_on_one_side_only(by_hand, tmp_path, capsys):
+    found, truth = by_hand[0], tmp_path / "truth.csv"
+    rows = ["a,1,2,jump", "a,1,2,Long Jump", "b,1,2,long-jump", "b,1,2,run"]
+    truth.write_text("\n".join(["video,start,end,label", *rows]))
+    content = {"a": [DETECTIONS["a"][0], DETECTIONS["a"][0] | {"label": "long_jump"}]}
+    found.write_text(json.dumps({"results": content}))
+    assert run("evaluate", found, truth) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "1 of the 2 annotated videos have detections.",
+        "Only annotated: Long Jump, long-jump, run.",
+        "Only detected: long_jump.",
+        "'Long Jump' and 'long_jump' are two classes; are they meant to be one?",
+    ]
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_annotations_of_other_videos_are_not_shown_as_none(made, tmp_path, capsys, command):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("video,start,end,label\nz,1,2,ab\n")
+    given = {"plot": [made / "model.skdgam", made / "rgb"], "report": [made / "detections.json"]}
+    output = {"plot": "picture.png", "report": "page.html"}[command]
+    options = ["-o", tmp_path / output, "--annotations", truth]
+    message = refused(capsys, command, *given[command], *options)
+    assert "has none of the videos to show (video 0, video 1" in message
+    assert message.endswith("but z.")
 
 
 def test_true_intervals_are_no_detections_for_a_report(by_hand, tmp_path, capsys):
@@ -483,7 +546,7 @@ def test_an_interrupted_prediction_is_kept(made, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("skdgam._commands.AT_ONCE", 5)
 
     def interrupted(self, X):
-        if "video 9" in X.names:
+        if "video 10" in X.names:
             raise KeyboardInterrupt
         return predict(self, X)
 

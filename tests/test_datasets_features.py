@@ -101,6 +101,13 @@ def test_names_default_to_all_files_of_the_first_folder(folders):
     assert FeatureFolder(folders).names.tolist() == sorted(LENGTHS)
 
 
+def test_numbered_files_are_in_the_order_of_their_numbers(tmp_path):
+    names = ["1", "2", "10", "a1b2", "a1b10", "a10b1", "b"]
+    for name in reversed(names):
+        np.save(tmp_path / name, np.zeros((2, 3)))
+    assert FeatureFolder(tmp_path).names.tolist() == names
+
+
 def test_numbers_are_names_too(folders):
     np.save(folders[0] / "7.npy", np.zeros((1, 6), dtype=np.float32))
     assert FeatureFolder(folders[0], [7])[0].shape == (1, 6)
@@ -251,6 +258,52 @@ def test_a_dataset_that_is_damaged(folders):
         X[0]
 
 
+def test_hdf5_is_known_by_its_content(folders):
+    path = as_hdf5(folders[0])
+    other = path.rename(path.with_suffix(".features"))
+    assert FeatureFolder(other).names.tolist() == sorted(LENGTHS)
+
+
+def test_what_matlab_keeps_for_itself_is_no_video(folders):
+    h5py = pytest.importorskip("h5py")
+    path = as_hdf5(folders[0])
+    with h5py.File(path, "a") as file:
+        file.create_group("#refs#")
+    assert FeatureFolder(path.rename(path.with_suffix(".MAT"))).names.tolist() == sorted(LENGTHS)
+
+
+@pytest.mark.parametrize("kind", ["external storage", "external link", "behind a link", "virtual"])
+def test_hdf5_reads_nothing_outside_its_file(folders, kind):
+    h5py = pytest.importorskip("h5py")
+    path = as_hdf5(folders[0])
+    secret = folders[1].with_suffix(".h5")
+    with h5py.File(secret, "w") as file:
+        file["x"] = np.ones((5, 6))
+    with h5py.File(path, "a") as file:
+        if kind == "external storage":
+            file.create_dataset("zoo", (5, 1), "f8", external=[(bytes(secret), 0, 40)])
+        elif kind == "external link":
+            file["zoo"] = h5py.ExternalLink(secret, "/x")
+        elif kind == "behind a link":
+            file.create_group("a")["b"] = h5py.ExternalLink(secret, "/")
+            file["zoo"] = h5py.SoftLink("/a/b/x")
+        else:
+            layout = h5py.VirtualLayout((5, 6), "f8")
+            layout[:] = h5py.VirtualSource(secret, "x", (5, 6))
+            file.create_virtual_dataset("zoo", layout)
+    with pytest.raises(ValueError, match=r"zoo cannot be read .*another file, and those are not"):
+        FeatureFolder(path, ["zoo"])[0]
+
+
+def test_hdf5_of_references(folders):
+    h5py = pytest.importorskip("h5py")
+    path = as_hdf5(folders[0])
+    with h5py.File(path, "a") as file:
+        file.create_dataset("zoo", (2, 2), h5py.ref_dtype)
+    with pytest.raises(ValueError, match="holds objects or references"):
+        FeatureFolder(path, ["zoo"])[0]
+
+
 def test_hidden_files_are_no_videos(folders):
     (folders[0] / "._run.npy").write_bytes(b"of a Mac")
     assert "._run" not in FeatureFolder(folders[0]).names
@@ -260,8 +313,8 @@ def test_a_group_in_place_of_a_dataset(folders):
     h5py = pytest.importorskip("h5py")
     path = as_hdf5(folders[0])
     with h5py.File(path, "a") as file:
-        file.create_group("zoo")
-    with pytest.raises(ValueError, match=r"rgb\.h5.zoo "):
+        file.create_group("zoo/rgb")
+    with pytest.raises(ValueError, match=r"rgb\.h5.zoo .* holds rgb; arrays must not be nested"):
         FeatureFolder(path)[-1]
 
 

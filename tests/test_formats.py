@@ -84,18 +84,35 @@ def test_labels_of_csv(tmp_path):
 
 
 def test_labels_of_annotations(tmp_path):
-    assert read_labels(as_json(tmp_path, ANNOTATIONS)) == {"a": ["jump", "run"], "b": []}
+    labels = read_labels(as_json(tmp_path, ANNOTATIONS), "validation")
+    assert labels == {"a": ["jump", "run"]}
+
+
+def test_labels_of_several_subsets_are_not_learned_from_together(tmp_path):
+    with pytest.raises(ValueError, match="has the subsets testing, validation; name the one"):
+        read_labels(as_json(tmp_path, ANNOTATIONS))
+
+
+@pytest.mark.parametrize("unknown", [{}, {"annotations": []}])
+def test_unknown_labels_are_no_background(tmp_path, unknown):
+    known = {"annotations": [{"segment": [0, 1], "label": "jump"}]}
+    path = as_json(tmp_path, {"database": {"a": known, "b": unknown, "c": unknown}})
+    with pytest.warns(UserWarning, match=r"nothing of 'b' \(2 such videos of 3\).*left out"):
+        assert read_labels(path) == {"a": ["jump"]}
+    assert read_labels(path, background=True) == {"a": ["jump"], "b": [], "c": []}
 
 
 # --- writing ---
 
 times = st.floats(0, 1e6, allow_nan=False)
 text = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
-rows = st.lists(st.tuples(times, times, text, st.floats(-1e3, 1e3)), max_size=4)
+pairs = st.tuples(times, times).map(sorted)
+rows = st.lists(st.tuples(pairs, text, st.floats(-1e3, 1e3)), max_size=4)
 
 
 def made(rows, scored):
-    start, end, label, score = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
+    pair, label, score = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
+    start, end = np.reshape(pair, (-1, 2)).T
     return make_intervals(start, end, np.array(label, dtype=str), score if scored else None)
 
 
@@ -106,8 +123,6 @@ def test_what_is_written_is_read_again(tmp_path_factory, suffix, videos, scored)
     intervals = {name: made(of_video, scored) for name, of_video in videos.items()}
     write_intervals(path, intervals)
     again = read_intervals(path)
-    if suffix == ".csv":  # where a video without intervals leaves no trace
-        intervals = {name: found for name, found in intervals.items() if len(found)}
     assert list(again) == list(intervals)
     for name, found in intervals.items():
         assert again[name].tolist() == found.tolist()
@@ -195,6 +210,7 @@ def test_json_of_another_form(tmp_path, content, match):
         {"segment": None},
         {"label": None},
         {"label": True},
+        {"segment": [2.0, 1.0]},
     ],
 )
 def test_intervals_of_another_form(tmp_path, change):
@@ -210,8 +226,9 @@ def test_intervals_of_another_form(tmp_path, change):
         ("video,start,label\n", "lacks end"),
         ("video,start,end,label\na,1,2\n", "line 2: a row must have 4 values"),
         ("video,start,end,label\na,1,2,jump,3\n", "line 2: a row must have 4 values"),
-        ("video,start,end,label\na,1,two,jump\n", "line 2: start '1', end 'two'; these must be"),
+        ("video,start,end,label\na,1,two,jump\n", "line 2, video 'a': start '1', end 'two'; these"),
         ("video,start,end,label\na,1,inf,jump\n", "these must be finite numbers"),
+        ("video,start,end,label\na,2,1,jump\n", "line 2, video 'a': start '2', end '1'; these"),
         ('video,start,end,label\n"a,1,2,jump\n', "line 1, is no CSV: unexpected end"),
     ],
 )
@@ -259,6 +276,21 @@ def test_a_file_stays_whole_if_writing_fails(tmp_path, monkeypatch, write):
         write(path, content)
     assert path.read_text() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_wrong_subset_is_told_the_right_ones(tmp_path):
+    with pytest.raises(ValueError, match="no video of the subset 'val'; there are testing, valid"):
+        read_intervals(as_json(tmp_path, ANNOTATIONS), "val")
+
+
+def test_labels_of_csv_know_no_subsets(tmp_path):
+    with pytest.raises(ValueError, match="knows no subsets"):
+        read_labels(as_csv(tmp_path, "video,label\na,jump\n"), "training")
+
+
+def test_intervals_without_length_are_read(tmp_path):  # ActivityNet's file has some
+    found = read_intervals(as_csv(tmp_path, "video,start,end,label\na,2,2,jump\n"))
+    assert found["a"].tolist() == [(2.0, 2.0, "jump")]
 
 
 def test_csv_knows_no_subsets(tmp_path):

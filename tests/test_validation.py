@@ -126,7 +126,7 @@ def test_times_are_not_even_read_for_labels():
         (np.array([[0], [1]]), ValueError, r"y has shape \(2, 1\); labels go into y.ravel\(\)"),
         (np.zeros((2, 3)), ValueError, "y has no label for any video"),
         (np.zeros((2, 0)), ValueError, "y has no label for any video"),
-        ([(0.0, 2.5, 1), (3.0, 4.5, 2)], ValueError, r"y\[0\] has the labels .*whole numbers"),
+        ([(0.0, 2.5, 1), (3.0, 4.5, 2)], ValueError, r"y\[0\] is .*reads as the start, end"),
         ([b"a", b"b"], TypeError, r"y\[0\] is b'a'; it must be a label"),
         ([make_intervals([0], [1], np.nan), "a"], ValueError, r"y\[0\] has the labels \[nan\]"),
         (
@@ -141,7 +141,7 @@ def test_times_are_not_even_read_for_labels():
         (["a", 3], ValueError, r"Some labels are text \('a'\) and some numbers \(3\)"),
         ([[], []], ValueError, "y has no label for any video"),
         (np.full((2, 2), 0.5), ValueError, "values other than 0 and 1"),
-        ([(0.0, 1.0, "a"), "a"], ValueError, r"An interval is \(start, end, label\) inside a list"),
+        ([["a", 3], "a"], ValueError, r"An interval is \(start, end, label\) inside a list"),
     ],
 )
 def test_labels_refused(y, error, match):
@@ -161,7 +161,7 @@ def test_annotations_get_one_label_dtype():
         ([["a"]], r"y\[0\] is \['a'\], but mAP needs the annotated intervals"),
         ([{"a"}], "video_level_scorer"),
         (np.eye(2), "y is an indicator matrix, but mAP needs"),
-        ([[(0, 1, "a"), (2.0, 2.0, "a")]], r"y\[0\]\[1\] is \(2.0, 2.0, 'a'\); .* end > start"),
+        ([[(0, 1, "a"), (3.0, 2.0, "a")]], r"y\[0\]\[1\] is \(3.0, 2.0, 'a'\); .* end > start"),
         ([[], [(3, 1, "a")]], r"y\[1\]\[0\] is \(3.0, 1.0, 'a'\)"),
         ([[(0, np.inf, "a")]], r"y\[0\]\[0\] is \(0.0, inf, 'a'\); an interval needs finite times"),
         ([[(np.nan, 1, "a")]], "finite times"),
@@ -213,3 +213,31 @@ def test_labels_and_their_indicator_matrix_say_the_same(y):
     classes, is_labelled = check_weak_labels(y, len(y))
     assert [set(classes[row].tolist()) for row in is_labelled] == y
     np.testing.assert_array_equal(check_weak_labels(is_labelled, len(y))[1], is_labelled)
+
+
+# --- one interval in no list ---
+
+
+@pytest.mark.parametrize(
+    "entry", [("0.0", "2.5", "jump"), np.array(["0.0", "2.5", "jump"]), (0, 2, 5), (0.0, 2.0, "a")]
+)
+def test_one_interval_in_no_list_is_no_three_labels(entry):
+    with pytest.raises(ValueError, match=r"y\[0\] is .* start, end and label of one interval"):
+        check_weak_labels([entry], 1)
+
+
+@pytest.mark.parametrize(
+    "entry", [[0, 2, 5], {0, 2, 5}, (5, 2, 0), ["1", "2", "3"], ["2", "1", "a"]]
+)
+def test_three_labels_are_no_interval(entry):
+    assert len(check_weak_labels([entry], 1)[0]) == 3
+
+
+# --- intervals without length ---
+
+
+def test_annotations_without_length_are_told_once():
+    y = [[(0, 1, "a")], [(2, 2, "a"), (3, 3, "a")]]
+    with pytest.warns(UserWarning, match=r"2 intervals of y have no length, the first in y\[1\]"):
+        annotations = check_annotations(y)
+    assert [len(found) for found in annotations] == [1, 2]

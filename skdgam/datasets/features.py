@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -14,7 +15,8 @@ import numpy.typing as npt
 
 __all__ = ["FeatureFolder"]
 
-ARCHIVES = (".h5", ".hdf5", ".npz")
+ARCHIVES = (".h5", ".hdf5", ".hdf", ".mat", ".npz")
+HDF5 = b"\x89HDF\r\n\x1a\n"  # begins such a file, in MATLAB's after 512 bytes
 MOST_DEFLATED = 1032  # times that a file can be shorter than what it holds, by deflate at best
 
 
@@ -33,7 +35,7 @@ class FeatureFolder:
         name, side by side in the columns in this order.
     names : sequence of str of shape (n,), optional
         Names of the files, without ``.npy``, of the datasets or of the arrays. By default all in
-        the first stream, in the order of text: "10" comes before "2".
+        the first stream, in natural order: "2" comes before "10".
 
     Attributes
     ----------
@@ -80,7 +82,9 @@ class FeatureFolder:
         if not self._streams:
             raise ValueError("FeatureFolder was given no stream; pass at least one folder.")
         available = [_names_in(stream) for stream in self._streams]
-        self.names = np.asarray(sorted(available[0]) if names is None else names, dtype=str)
+        self.names = np.asarray(
+            sorted(available[0], key=_natural) if names is None else names, dtype=str
+        )
         if self.names.ndim != 1 or not self.names.size:
             raise ValueError(
                 f"names is {names!r}; it must be a list with the name of at least one video."
@@ -155,11 +159,17 @@ class FeatureFolder:
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
 
 
+def _natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:
+    """Key of an order in which numbers within names count as numbers."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts], name
+
+
 def _names_in(stream: Path) -> set[str]:
     """Names of all videos of a stream."""
     if stream.is_dir():
         names = {path.stem for path in stream.glob("[!.]*.npy")}  # none that a system hides
-        others = [path for ending in ARCHIVES for path in stream.glob(f"[!.]*{ending}")]
+        others = [path for path in stream.glob("[!.]*") if path.suffix.lower() in ARCHIVES]
         if others:
             warnings.warn(
                 f"{others[0]} is left out ({len(others)} such files): in a folder a video is a "
@@ -167,8 +177,9 @@ def _names_in(stream: Path) -> set[str]:
                 UserWarning,
                 stacklevel=3,
             )
-    elif stream.is_file() and stream.suffix in ARCHIVES:
-        names = set(_read_archive(stream, set))
+    elif stream.is_file() and (stream.suffix.lower() in ARCHIVES or _is_hdf5(stream)):
+        # What MATLAB keeps for itself begins with #.
+        names = {name for name in _read_archive(stream, list) if not name.startswith("#")}
     else:
         raise NotADirectoryError(
             f"{stream} is no folder; each stream needs one, with a .npy file a video, or an HDF5 "
@@ -184,7 +195,7 @@ def _array(stream: Path, name: str) -> np.ndarray:
     """Read what a stream has under a name; .npy files are memory-mapped."""
     try:
         if stream.is_file():
-            return _read_archive(stream, lambda file: _whole(file[name]))
+            return _read_archive(stream, lambda file: _whole(file, name))
         array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
     except (OSError, ImportError):
@@ -198,12 +209,34 @@ def _array(stream: Path, name: str) -> np.ndarray:
         ) from error
 
 
-def _whole(held: Any) -> np.ndarray:
-    """All of an array in an archive; a small file may claim to hold what fits no memory."""
-    if hasattr(held, "id"):  # HDF5 fills up what was never written
-        room = MOST_DEFLATED * held.id.get_storage_size()
-        if held.nbytes > room:
-            raise ValueError(f"its shape is {held.shape}, and for that the file is too short")
+def _is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5 by its content, whatever its name."""
+    with open(path, "rb") as file:
+        start = file.read(512 + len(HDF5))
+    return HDF5 in (start[: len(HDF5)], start[512:])
+
+
+def _whole(file: Any, name: str) -> np.ndarray:
+    """All of an array in an archive."""
+    if not hasattr(file, "id"):
+        return file[name]
+    import h5py
+
+    if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+        raise ValueError("it is a link to another file, and those are not followed")
+    held = file[name]
+    if not isinstance(held, h5py.Dataset):
+        inside = ", ".join(list(held)[:3]) if isinstance(held, h5py.Group) else "no array"
+        raise ValueError(
+            f"it is no array, but holds {inside or 'nothing'}; arrays must not be nested"
+        )
+    if held.external or held.is_virtual or held.file.filename != file.filename:
+        raise ValueError("its values are in another file, and those are not read")
+    if held.dtype.hasobject:
+        raise ValueError(f"it holds objects or references ({held.dtype}), not numbers")
+    # A small file may claim to hold what fits no memory: what was never written is filled up.
+    if held.nbytes > MOST_DEFLATED * held.id.get_storage_size():
+        raise ValueError(f"its shape is {held.shape}, and for that the file is too short")
     return held[()]
 
 
@@ -215,7 +248,7 @@ def _read_archive(path: Path, read: Callable[[Any], Any]) -> Any:
     """Return read(file) of an HDF5 or .npz file."""
     kind = "HDF5"
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             kind = ".npz"
             with open(path, "rb") as opened, ZipFile(opened), np.load(path) as file:
                 return read(file)

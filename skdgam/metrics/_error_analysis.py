@@ -145,7 +145,7 @@ def _errors(true: np.ndarray, found: np.ndarray, threshold: float) -> tuple[np.n
     same = found["label"][:, None] == true["label"]
     overlap, shared = tiou(found, true), intersection(found, true)
     half_found = (found["end"] - found["start"])[:, None] / 2
-    covers = same & (shared >= length / 2)
+    covers = same & (shared >= length / 2) & (length > 0)
     inside = same & (shared >= half_found)
     beside = same & (intersection(found, around) - shared >= half_found)
 

@@ -1,6 +1,5 @@
 """Checkpoints: a training that was killed goes on bit for bit where it was."""
 
-import glob
 import hashlib
 import json
 import warnings
@@ -19,7 +18,7 @@ from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
 from skdgam.training.trainer import Trainer
 
-__all__ = ["Checkpoint", "digest"]
+__all__ = ["Checkpoint", "digest", "is_checkpoint"]
 
 KIND = "checkpoint"  # in place of the class of a model
 N_LOOKED_AT = 16  # videos of a lazy sequence whose first snippet tells whether they are the same
@@ -47,8 +46,7 @@ class Checkpoint:
         if every < 1:
             raise ValueError(f"checkpoint_every is {every}; it must be at least 1 epoch.")
         self.path, self._every, self._settings = Path(path), every, settings
-        for left_over in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.*"):
-            left_over.unlink()  # by a kill in the middle of writing
+        io.remove_parts(self.path)
         self._content = None
         if self.path.exists():
             self._content = io.read_model(self.path)
@@ -165,6 +163,14 @@ class Checkpoint:
                 weights, state = early_stopping.best
                 arrays |= _flat("best/weights", weights) | _flat("best/moments", state["moments"])
         io.write_model(self.path, description, arrays)
+
+
+def is_checkpoint(path: PathOrName) -> bool:
+    """Whether a file is a whole checkpoint."""
+    try:
+        return io.read_model(path)[0].get("class") == KIND
+    except ValueError:
+        return False
 
 
 def digest(videos: Videos, whole: bool = False) -> str:
