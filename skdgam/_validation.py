@@ -163,6 +163,7 @@ def check_detections(y_pred: Any, n_videos: int) -> list[np.ndarray]:
         All with the same label dtype.
     """
     entries = _entries(y_pred, n_videos, name="y_pred")
+    detections = []
     for i, entry in enumerate(entries):
         if not {"start", "end", "label", "score"} <= set(_fields(entry)):
             raise ValueError(
@@ -172,7 +173,12 @@ def check_detections(y_pred: Any, n_videos: int) -> list[np.ndarray]:
         _check_times(entry, f"y_pred[{i}]")
         if not np.isfinite(entry["score"]).all():
             raise ValueError(f"y_pred[{i}] has a score that is not finite.")
-    return _with_common_labels([entry[["start", "end", "label", "score"]] for entry in entries])
+        try:
+            plain = make_intervals(*(entry[name] for name in ("start", "end", "label", "score")))
+        except ValueError as error:
+            raise ValueError(f"y_pred[{i}]: {error}") from error
+        detections.append(plain)
+    return _with_common_labels(detections)
 
 
 def check_durations(durations: Any, n_videos: int) -> np.ndarray:
@@ -384,6 +390,11 @@ def _label_array(labels: list[Any], where: str) -> np.ndarray:
     except ValueError:  # of several shapes
         array = np.array(None)
     is_text = [isinstance(label, str) for label in plain]
+    if any(text and label.endswith("\0") for text, label in zip(is_text, plain, strict=True)):
+        raise ValueError(
+            f"{where} has the labels {_short(labels)}; NumPy drops a NUL character at the end of a "
+            "text, so that no label may end in one."
+        )
     whole = array.dtype.kind in "iub" or (array.dtype.kind == "f" and (array % 1 == 0).all())
     if array.ndim != 1 or not (all(is_text) or (whole and not any(is_text))):
         raise ValueError(
@@ -452,6 +463,10 @@ def _common_dtype(labels: list[np.ndarray]) -> np.dtype:
             f"({number[0].item()!r}); use one kind."
         )
     common = np.result_type(*used) if used else np.dtype("U1")
+    if all(label.dtype.kind in "iu" for label in used) and common.kind == "f":
+        common = np.dtype("i8")  # of signed and unsigned ones
+        if any(label.max() > np.iinfo(common).max for label in used):
+            raise ValueError("Labels are numbers too large for a signed integer; use text.")
     if common.kind == "f" and any(label.astype(common).max() >= 2**53 for label in used):
         raise ValueError(
             "Labels are numbers too large for one kind of integer, of 2**53 and more; use text."

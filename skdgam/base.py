@@ -25,7 +25,7 @@ from skdgam.layers import initialize
 from skdgam.sampling import balanced_folds
 from skdgam.training.callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
 from skdgam.training.checkpoints import Checkpoint, digest
-from skdgam.training.devices import resolve_device, resolve_precision
+from skdgam.training.devices import resolve_device, resolve_precision, shielded
 from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
 from skdgam.training.loop import Diverged, Interrupted, train
@@ -187,7 +187,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         # A callback may stop a training, which is then no result of the parameters.
         is_whole = not (resumes or checkpoint or report is None or hasattr(self, "_skl_callbacks"))
         # Whatever mode of gradients this is called in, training needs them.
-        with torch.inference_mode(False), torch.enable_grad():
+        with shielded(), torch.enable_grad():
             if self.memory is not None and is_whole:
                 attributes, ended = self._recall(videos, is_labelled, known, begin)
             else:

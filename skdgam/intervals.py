@@ -5,12 +5,13 @@ seconds), ``label`` and, for detections, ``score`` (float64). An interval is hal
 ``[start, end)``.
 """
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["make_intervals", "non_maximum_suppression", "runs", "tiou"]
+__all__ = ["make_intervals", "non_maximum_suppression", "plain_labels", "runs", "tiou"]
 
 
 def make_intervals(
@@ -26,7 +27,7 @@ def make_intervals(
     start, end : array-like of shape (n_intervals,)
         In seconds.
     label : array-like of shape (n_intervals,) or scalar
-        Its dtype is kept; a scalar labels every interval.
+        Text or whole numbers; a scalar labels every interval.
     score : array-like of shape (n_intervals,), optional
         Given, the array has a field ``score``.
 
@@ -45,7 +46,7 @@ def make_intervals(
     array(['jump', 'jump'], dtype='<U4')
     """
     start = np.asarray(start)
-    label = np.asarray(label)
+    label = plain_labels(label)
     dtype = [("start", "f8"), ("end", "f8"), ("label", label.dtype)]
     if score is not None:
         dtype.append(("score", "f8"))
@@ -54,6 +55,31 @@ def make_intervals(
     if score is not None:
         intervals["score"] = score
     return intervals
+
+
+def plain_labels(labels: Any) -> np.ndarray:
+    """Labels as an array of text, of integers or of bool; objects that hold such become it.
+
+    Raises
+    ------
+    ValueError
+        If they are anything else.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind in "OT" and array.size:  # of pandas, mostly
+        is_text = [isinstance(label, str) for label in array.flat]
+        if all(is_text):
+            array = array.astype(str)
+        elif all(isinstance(label, Integral | np.bool_) for label in array.flat):
+            array = np.array(array.tolist())
+    whole = array.dtype.kind == "f" and (array % 1 == 0).all()
+    if array.size and not (whole or array.dtype.kind in "Uiub"):
+        shown = str(array.flat[0])
+        raise ValueError(
+            f"The labels are of dtype {array.dtype}, such as {shown[:40]!r}; they must be all text "
+            "or all whole numbers, and none may be missing."
+        )
+    return array
 
 
 def tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

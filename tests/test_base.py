@@ -3,6 +3,7 @@
 import lzma
 import pickle
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,37 @@ def test_videos_of_unknown_labels_alone(data):
         make("dgam").fit(data[0], [None] * 24)
     with pytest.raises(ValueError, match="y has 3 entries, but there are 24 videos"):
         make("dgam").fit(data[0], [None, "a", "b"])
+
+
+@contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@each_method
+@pytest.mark.parametrize(
+    "ambient",
+    [
+        lambda: default_dtype(torch.float64),
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        torch.inference_mode,
+    ],
+    ids=["default dtype", "autocast", "inference mode"],
+)
+def test_what_torch_is_told_elsewhere_changes_no_bit(method, data, ambient):
+    X, y = data
+    expected = make(method).fit(X, y)
+    with ambient():
+        model = make(method).fit(X, y)
+        found = model.class_activation(X[:2])
+    assert_same(model, expected)
+    for ours, theirs in zip(found, expected.class_activation(X[:2]), strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
 
 
 @each_method

@@ -16,6 +16,36 @@ def interval_arrays(draw, scores=False):
     return make_intervals(starts, np.add(starts, lengths), np.array(labels, dtype="U1"), score)
 
 
+@pytest.mark.parametrize("given", [["jump", "run"], [3, 4], [True, False]])
+def test_labels_that_are_objects_are_what_they_hold(given):
+    label = make_intervals([0, 1], [1, 2], np.array(given, dtype=object))["label"]
+    assert label.dtype == np.array(given).dtype
+    assert label.tolist() == given
+
+
+def test_labels_of_pandas_are_text():
+    pandas = pytest.importorskip("pandas")
+    series = pandas.Series(["jump", "run"])
+    for labels in (series, series.astype("string"), series.astype("category")):
+        assert make_intervals([0, 1], [1, 2], labels)["label"].tolist() == ["jump", "run"]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [[None, "a"], ["a", 1], [0.5], [np.nan], [1j], [b"a"], [np.datetime64("2020")]],
+    ids=str,
+)
+def test_what_is_no_label(label):
+    with pytest.raises(ValueError, match="all text or all whole numbers, and none may be missing"):
+        make_intervals([0] * len(label), [1] * len(label), np.array(label, dtype=object))
+
+
+@pytest.mark.parametrize("dtype", ["c16", "m8[s]", "M8[s]", "S1"])
+def test_dtypes_that_are_none_of_labels(dtype):
+    with pytest.raises(ValueError, match="The labels are of dtype"):
+        make_intervals([0], [1], np.zeros(1, dtype))
+
+
 def test_make_intervals_keeps_the_dtype_of_labels():
     assert make_intervals([0], [1], np.array([7]))["label"].dtype == np.array([7]).dtype
     assert make_intervals([0], [1], "run", [0.5]).dtype.names == ("start", "end", "label", "score")

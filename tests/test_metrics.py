@@ -274,6 +274,42 @@ def test_an_interval_without_length_is_missed():
     assert analysis.count["missed"] == 1
 
 
+def as_objects(found, labels):
+    """Detections as a structured array whose labels are Python objects."""
+    dtype = [("start", "f8"), ("end", "f8"), ("label", "O"), ("score", "f8")]
+    made = np.empty(len(found), dtype)
+    for name in ("start", "end", "score"):
+        made[name] = found[name]
+    made["label"] = labels
+    return made
+
+
+def test_text_in_an_array_of_objects_is_text():
+    found = as_objects(detections((0, 4, "jump", 0.9)), ["jump"])
+    assert mean_average_precision([[(0, 4, "jump")]], [found]) == 1
+
+
+@pytest.mark.parametrize("label", [None, b"1", np.nan, np.datetime64("2020")], ids=str)
+def test_detections_whose_labels_are_none(label):
+    found = as_objects(detections((0, 4, "jump", 0.9)), [label])
+    with pytest.raises(ValueError, match=r"y_pred\[0\]: The labels are of dtype"):
+        mean_average_precision([[(0, 4, 1)]], [found])
+
+
+def test_integers_and_their_text_are_not_the_same():
+    found = as_objects(detections((0, 4, "1", 0.9)), ["1"])
+    with pytest.raises(ValueError, match="both must be text or both numbers"):
+        mean_average_precision([[(0, 4, 1)]], [found])
+    with pytest.raises(ValueError, match="but classes labels like 1; both must be"):
+        average_precision([[(0, 4, "1")]], [found], classes=[1])
+
+
+def test_integers_of_several_kinds_stay_integers():
+    y_true = [[(0, 4, np.uint64(7))], [(0, 4, np.int8(7))]]
+    y_pred = [make_intervals([0], [4], np.array([7], "u8"), [0.5])] * 2
+    assert mean_average_precision(y_true, y_pred) == 1
+
+
 # --- error_analysis ---
 
 TWO = [(10, 14, "jump"), (20, 24, "jump")]

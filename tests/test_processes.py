@@ -57,6 +57,37 @@ def test_a_fit_in_another_process_is_the_same(method):
         assert_same(pool.apply_async(fit).get(timeout=600), fit())
 
 
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork"
+)
+def test_a_fork_of_a_process_that_used_threads_does_not_hang(tmp_path):
+    script = tmp_path / "fork.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing, torch
+            import numpy as np
+            from skdgam import DGAMLocalizer
+            from skdgam.training import devices
+
+            devices.PER_THREAD = 1  # threads for whatever little work there is
+            torch.set_num_threads(4)
+            X = list(np.random.default_rng(0).normal(size=(8, 500, 64)))
+            model = DGAMLocalizer(max_epochs=2, random_state=0, precision="float32")
+            model.fit(X, ["jump", "run"] * 4).predict(X)
+
+            def work(_):
+                return len(model.fit(X, ["jump", "run"] * 4).predict(X))
+
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                print(pool.map(work, [0]))
+            """
+        )
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "[8]\n", done.stderr
+
+
 def wait_until(is_so, *arguments):
     """Wait for a state; only a machine that stands still runs into the last resort."""
     last_resort = time.monotonic() + 600

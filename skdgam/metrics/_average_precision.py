@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skdgam._validation import check_annotations, check_detections
-from skdgam.intervals import tiou
+from skdgam.intervals import plain_labels, tiou
 
 __all__ = ["average_precision", "mean_average_precision", "precision_at_recall"]
 
@@ -172,7 +172,8 @@ def _by_class(
     truth_video, true = flatten(truth)
     found_video, found = flatten(detections)
     check_same_kind(true["label"], found["label"])
-    labels = np.unique(true["label"]) if classes is None else np.asarray(classes)
+    labels = np.unique(true["label"]) if classes is None else plain_labels(classes)
+    check_same_kind(true["label"], labels, "classes")
 
     def of_classes() -> Iterator[tuple[int, np.ndarray, int]]:
         for row, label in enumerate(labels):
@@ -197,12 +198,13 @@ def flatten(videos: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def check_same_kind(true: np.ndarray, found: np.ndarray) -> None:
+def check_same_kind(true: np.ndarray, found: np.ndarray, name: str = "y_pred") -> None:
     """Check that labels are of one kind: text is never equal to a number."""
     if len(true) and len(found) and (true.dtype.kind == "U") != (found.dtype.kind == "U"):
+        ours, theirs = true[0].item(), found[0].item()
         raise ValueError(
-            f"y_true has labels like {true[0]!r}, but y_pred labels like {found[0]!r}; "
-            "both must be text or both numbers to be compared."
+            f"y_true has labels like {ours!r}, but {name} labels like {theirs!r}; both must be "
+            "text or both numbers to be compared."
         )
 
 

@@ -1,5 +1,6 @@
 """Devices: which there are, what they can do, and how many threads to use."""
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["has_bfloat16", "limited_threads", "resolve_device", "resolve_precision"]
+__all__ = ["has_bfloat16", "limited_threads", "resolve_device", "resolve_precision", "shielded"]
 
 # Multiplications in one batch that occupy a thread. With less, threads wait for each other most of
 # the time, and on a machine that is busy with other work they wait for very long.
@@ -78,6 +79,11 @@ class _Threads:
 _threads = _Threads()
 
 
+# A fork lacks the threads of its parent, for which OpenMP would wait without end.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
 @contextmanager
 def limited_threads(n_multiplications: float) -> Iterator[None]:
     """Use no more of torch's threads than a computation has work for, and give the setting back.
@@ -107,3 +113,19 @@ def limited_threads(n_multiplications: float) -> Iterator[None]:
             _threads.n_users -= 1
             _threads.here.is_limited = is_within
             torch.set_num_threads(outer)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Compute as if nobody had set a default dtype or autocast in torch, or inference mode."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with (
+            torch.inference_mode(False),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False),
+        ):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)

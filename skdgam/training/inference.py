@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skdgam._features import grouped
 from skdgam.training.batches import Batch, to_rows
-from skdgam.training.devices import limited_threads
+from skdgam.training.devices import limited_threads, shielded
 
 __all__ = ["map_snippets", "to_arrays"]
 
@@ -49,7 +49,7 @@ def map_snippets(
             lengths = np.array([len(piece) for piece, _ in pieces])
             batch = Batch(rows, lengths, rows.new_zeros(len(pieces), 0), lengths, len(pieces))
             was_training = network.training
-            with torch.inference_mode(), limited_threads(len(rows) * n_weights):
+            with shielded(), torch.inference_mode(), limited_threads(len(rows) * n_weights):
                 values = function(network.eval(), batch).float().cpu().numpy()
             network.train(was_training)
             for (_, inner), of_piece in zip(
