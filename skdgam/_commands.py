@@ -56,8 +56,9 @@ def fit(arguments):
         names = [path.stem for path in arguments.features]
         model = MultiStreamLocalizer([*zip(names, localizers, X.columns(), strict=True)])
     y = [labels[name] for name in X.names.tolist()]
-    n_classes = len(set().union(*y))
-    print(f"Training on {len(X)} videos of {n_classes} classes.")
+    classes = set().union(*y)
+    plural = "es" * (len(classes) != 1)
+    print(f"Training on {len(X)} videos of {len(classes)} class{plural}: {_some(classes)}.")
     print(_snippet(localizers[0]))
     try:
         model.fit(X, y, checkpoint)

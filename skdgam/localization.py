@@ -80,8 +80,8 @@ def propose(
     class_threshold : float
         For :func:`select_classes`.
     thresholds, smoothing, eta, others, stream_weight
-        As for that function, of which :func:`attention_proposals` knows no smoothing and no other
-        streams. None is the default of the way of localization.
+        As for that function, of which :func:`attention_proposals` knows no smoothing. None is the
+        default of the way of localization.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def propose(
     eta = DEFAULT_ETA[localization] if eta is None else eta
     smoothing = DEFAULT_SMOOTHING[localization] if smoothing is None else smoothing
     if localization == "attention":
-        return attention_proposals(activation, classes, thresholds, eta)
+        return attention_proposals(activation, classes, thresholds, eta, others, stream_weight)
     if localization == "activation":
         return activation_proposals(
             activation, classes, thresholds, eta, smoothing, others, stream_weight
@@ -307,7 +307,12 @@ def tcam_proposals(
 
 
 def attention_proposals(
-    activation: Activation, classes: np.ndarray, thresholds: Iterable[float], eta: float
+    activation: Activation,
+    classes: np.ndarray,
+    thresholds: Iterable[float],
+    eta: float,
+    others: Sequence[Activation] = (),
+    stream_weight: float = 1.0,
 ) -> np.ndarray:
     r"""Proposals where attention is high, scored by the classifier: the paper's way, Eq. 17.
 
@@ -322,6 +327,9 @@ def attention_proposals(
     ----------
     activation, classes, thresholds, eta
         As for :func:`tcam_proposals`.
+    others, stream_weight
+        Where and when is of this stream; the score is ρ times its own, and beside it the mean of
+        what the other streams, each by its own attention, say of the same snippets.
 
     Returns
     -------
@@ -337,20 +345,24 @@ def attention_proposals(
     >>> attention_proposals(activation, np.array([0]), [0.5], eta=0.5).tolist()  # 4 - 0.5 - 1
     [(1.0, 3.0, 0, 2.5)]
     """
-    attention = activation.attention.astype(np.float64)
-    weights = np.maximum(attention, EVEN_ATTENTION)
-    tcam, bias = activation.tcam[:, classes], activation.bias[classes]
+    streams = [activation, *others]
+    shares = [stream_weight, *[(1 - stream_weight) / len(others)] * len(others)] if others else [1]
+    attention = [stream.attention.astype(np.float64) for stream in streams]
+    weights = [np.maximum(of_stream, EVEN_ATTENTION) for of_stream in attention]
 
     def logits(first: int, stop: int) -> np.ndarray:
         """Logits (n_selected,) of snippets [max(first, 0), stop), 0 if there are none."""
         rows = slice(max(first, 0), stop)
-        if not len(weights[rows]):
-            return np.zeros(len(classes))
-        return weights[rows] @ tcam[rows] / weights[rows].sum() + bias
+        mean = np.zeros(len(classes))
+        for share, stream, weight in zip(shares, streams, weights, strict=True):
+            if len(weight[rows]):
+                pooled = weight[rows] @ stream.tcam[rows, classes] / weight[rows].sum()
+                mean += share * (pooled + stream.bias[classes])
+        return mean
 
     found = []
     for threshold in thresholds:
-        firsts, stops = runs(attention > threshold)
+        firsts, stops = runs(attention[0] > threshold)
         score = np.zeros((len(firsts), len(classes)))
         for row, first, stop in zip(score, firsts, stops, strict=True):
             side = math.ceil((stop - first) / 4)

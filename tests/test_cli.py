@@ -111,7 +111,7 @@ def test_videos_without_a_row_are_left_out(made, tmp_path, capsys):
     assert run("fit", made / "rgb", labels, "-o", tmp_path / "model.skdgam", *QUICK) == 0
     told = capsys.readouterr().out
     assert "Left out: 1 of 12 videos, which" in told
-    assert "Training on 11 videos of 2 classes." in told
+    assert "Training on 11 videos of 2 classes: " in told
 
 
 DETECTIONS = {

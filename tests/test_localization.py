@@ -330,6 +330,27 @@ def test_attention_proposals_by_hand():
     assert proposal["score"] == pytest.approx(inside - 0.1 * (2.0 + 0.5) - 0.1 * (5.0 + 0.5))
 
 
+def test_attention_proposals_take_the_scores_of_other_streams_in():
+    settings = {"classes": ONE_CLASS, "thresholds": [0.5], "eta": 0.0}
+    own = Activation(
+        np.array([0.1, 0.8, 0.8, 0.1]),
+        np.array([[0.0], [3.0], [5.0], [0.0]]),
+        np.ones(1),
+        np.ones(1),
+    )
+    other = Activation(  # whose attention is elsewhere, and thrice as high in the second snippet
+        np.array([0.9, 0.9, 0.3, 0.9]),
+        np.array([[0.0], [2.0], [6.0], [0.0]]),
+        np.zeros(1),
+        np.ones(1),
+    )
+    (proposal,) = attention_proposals(own, **settings, others=[other], stream_weight=0.25)
+    assert (proposal["start"], proposal["end"]) == (1, 3)
+    assert proposal["score"] == pytest.approx(0.25 * (4 + 1) + 0.75 * 3)
+    (alone,) = attention_proposals(own, **settings)
+    assert alone["score"] == pytest.approx(5)
+
+
 def test_attention_proposals_at_the_ends_of_the_video():
     activation = make([0.9, 0.9, 0.1], [2.0, 4.0, 7.0], bias=[1.0])
     (proposal,) = attention_proposals(activation, ONE_CLASS, [0.5], eta=0.5)
