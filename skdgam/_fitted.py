@@ -13,7 +13,7 @@ from skdgam._localizer import LocalizerMixin
 from skdgam._parameters import SharedParameters
 from skdgam._typing import Indexed
 from skdgam.clock import SnippetClock
-from skdgam.intervals import make_intervals, non_maximum_suppression
+from skdgam.intervals import make_intervals, non_maximum_suppression, plain_labels
 from skdgam.localization import Activation, check_proposal_thresholds, propose
 from skdgam.sampling import uniform_sample
 from skdgam.training import devices
@@ -241,7 +241,14 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         for name, array in arrays.items():
             kind, _, name = name.partition(".")
             of_kind[kind][name] = array
-        classes = np.array(description["classes"], dtype=description["classes_dtype"])
+        classes, dtype = (
+            plain_labels(description["classes"]),
+            np.dtype(description["classes_dtype"]),
+        )
+        if (classes.dtype.kind == "U") != (dtype.kind == "U"):
+            raise ValueError(f"{classes.tolist()} are no classes of dtype {dtype}.")
+        if dtype.kind != "U":  # the width of text is that of what is there
+            classes = classes.astype(dtype)
         model._set_weights(
             classes,
             of_kind["weights"],
@@ -281,8 +288,8 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
                     f"{name} has the shape {value.shape}, but {n_features} features and "
                     f"{len(classes)} classes ask for {tuple(expected[name].shape)}."
                 )
-            if not np.isfinite(value).all():
-                raise ValueError("Not all weights are finite.")
+            if value.dtype.kind != "f" or not np.isfinite(value).all():
+                raise ValueError("Not all weights are finite real numbers.")
         if scaling is not None and not (
             all(values.shape == (n_features,) for values in scaling)
             and np.isfinite(scaling).all()

@@ -189,7 +189,7 @@ class SharedParameters(Parameters):
         "class_threshold": [Interval(Real, 0, 1, closed="both")],
         "eta": [Interval(Real, 0, None, closed="left"), None],
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
-        "min_snippets": [Interval(Integral, 1, None, closed="left")],
+        "min_snippets": [Interval(Integral, 1, 10**6, closed="both")],  # what a video repeats to
         "max_snippets": [Interval(Integral, 1, None, closed="left"), None],
         "stream_weight": [Interval(Real, 0, 1, closed="both")],
         "snippet_seconds": [Interval(Real, 0, None, closed="neither")],

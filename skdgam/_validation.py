@@ -217,8 +217,21 @@ def clip_to_videos(
     Returns
     -------
     clipped : list of n interval arrays
+
+    Raises
+    ------
+    ValueError
+        If all intervals start past the end.
     """
     ends = np.asarray(ends)
+    inside = [a["start"] < end for a, end in zip(annotations, ends, strict=True)]
+    if any(map(len, inside)) and not any(map(np.any, inside)):
+        i = next(i for i, of_video in enumerate(inside) if len(of_video))
+        raise ValueError(
+            f"Every interval of {name} starts after the end of its video, such as "
+            f"{_short(annotations[i][0])} in {name}[{i}], which ends at {ends[i]:.2f} s. Times are "
+            "in seconds, not in milliseconds or frames; check them, snippet_seconds and durations."
+        )
     late = [
         i
         for i, (a, end) in enumerate(zip(annotations, ends, strict=True))
@@ -437,7 +450,8 @@ def _needs_intervals(what: str) -> str:
     return (
         f"{what}, but mAP needs the annotated intervals of each video: a list of "
         "(start, end, label) with times in seconds. Where only labels are known, "
-        "skdgam.model_selection.video_level_scorer compares them with predict_proba."
+        "skdgam.model_selection.weak_label_scorer scores without intervals; in a search, "
+        "scoring=weak_label_scorer."
     )
 
 

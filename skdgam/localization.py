@@ -30,6 +30,7 @@ DEFAULT_THRESHOLD: dict[str, float | tuple[float, ...]] = {
     "attention": 0.5,
 }
 DEFAULT_SMOOTHING = {"activation": 1.0, "tcam": 0.0, "attention": 0.0}
+MOST_THRESHOLDS = 1000
 DEFAULT_ETA = {"activation": 1.0, "tcam": 0.3, "attention": 0.3}
 # Attention as low as this everywhere pools evenly; below it sigmoids run out of digits.
 EVEN_ATTENTION = 1e-12
@@ -120,10 +121,10 @@ def check_proposal_thresholds(
         threshold = DEFAULT_THRESHOLD[localization]
     thresholds = np.atleast_1d(np.asarray(threshold, dtype=np.float64))
     within = np.all((thresholds >= 0) & (thresholds < 1))
-    if thresholds.ndim != 1 or not thresholds.size or not within:
+    if thresholds.ndim != 1 or not 0 < thresholds.size <= MOST_THRESHOLDS or not within:
         raise ValueError(
-            f"proposal_threshold is {threshold!r}; it must be a number in [0, 1) "
-            "or a list of such numbers."
+            f"proposal_threshold is {str(threshold)[:80]}; it must be a number in [0, 1) or a list "
+            f"of up to {MOST_THRESHOLDS} such numbers."
         )
     return thresholds
 

@@ -411,7 +411,7 @@ def test_score_is_the_mean_of_map(data, fitted):
 
 
 def test_score_needs_intervals_and_names_what_does_without(data, fitted):
-    with pytest.raises(ValueError, match="needs the annotated intervals .*video_level_scorer"):
+    with pytest.raises(ValueError, match="needs the annotated intervals .*weak_label_scorer"):
         fitted.score(data[0], labels_of(data[1]))
 
 

@@ -196,6 +196,8 @@ def test_a_localizer_of_another_class(path):
         (lambda d, a: of_first(d, a)[0]["params"].update(zeta=1), "argument 'zeta'"),
         (lambda d, a: of_first(d, a)[0]["params"].update(eta=-1), "The 'eta' parameter"),
         (lambda d, a: of_first(d, a)[0]["classes"].pop(), "features and 1 classes ask for"),
+        (lambda d, a: of_first(d, a)[0].update(classes=[None, "a"]), "none may be missing"),
+        (lambda d, a: of_first(d, a)[0].update(classes=[1, 2]), "are no classes of dtype"),
         (lambda d, a: of_first(d, a)[0].update(classes_dtype="O"), "are no classes"),
         (lambda d, a: of_first(d, a)[0]["classes"].reverse(), "are not sorted, or some are equal"),
         (lambda d, a: a.pop(of_first(d, a)[1] + "weights.classifier.bias"), "classifier.bias"),
@@ -215,9 +217,22 @@ def test_a_localizer_of_another_class(path):
             lambda d, a: of_first(d, a)[0]["params"].update(proposal_threshold=[2.0]),
             "proposal_threshold is",
         ),
+        (
+            lambda d, a: of_first(d, a)[0]["params"].update(proposal_threshold=[0.5] * 100_000),
+            "up to 1000 such numbers",
+        ),
+        (
+            lambda d, a: of_first(d, a)[0]["params"].update(min_snippets=10**9),
+            "The 'min_snippets' parameter",
+        ),
     ],
 )
 def test_contents_that_do_not_make_a_localizer(path, change, match):
     spoil(path, change)
     with pytest.raises(ValueError, match=f"model.skdgam is no model file .* damaged: .*{match}"):
         skdgam.load(path)
+
+
+def test_a_claim_of_long_labels_takes_no_memory(path):
+    spoil(path, lambda d, a: of_first(d, a)[0].update(classes_dtype="<U300000000"))
+    assert skdgam.load(path).classes_.dtype.itemsize < 100

@@ -162,7 +162,7 @@ def test_annotations_get_one_label_dtype():
     ("y", "match"),
     [
         ([["a"]], r"y\[0\] is \['a'\], but mAP needs the annotated intervals"),
-        ([{"a"}], "video_level_scorer"),
+        ([{"a"}], "weak_label_scorer"),
         (np.eye(2), "y is an indicator matrix, but mAP needs"),
         ([[(0, 1, "a"), (3.0, 2.0, "a")]], r"y\[0\]\[1\] is \(3.0, 2.0, 'a'\); .* end > start"),
         ([[], [(3, 1, "a")]], r"y\[1\]\[0\] is \(3.0, 1.0, 'a'\)"),
@@ -249,3 +249,11 @@ def test_annotations_without_length_are_told_once():
 def test_a_label_that_ends_in_what_numpy_drops():
     with pytest.raises(ValueError, match="NUL character at the end"):
         check_weak_labels([["a", "a\0"]], 1)
+
+
+def test_times_that_are_all_past_the_end_are_no_seconds():
+    milliseconds = check_annotations([[(1000, 2000, "a")], []])
+    with pytest.raises(
+        ValueError, match=r"\(1000.0, 2000.0, 'a'\) in y\[0\], which ends at 9.00 s"
+    ):
+        clip_to_videos(milliseconds, [9.0, 9.0])
