@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -132,7 +133,8 @@ def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarra
     Parameters
     ----------
     path : path
-        ``.json`` or ``.csv``. In CSV a video without intervals has a row of its name alone.
+        ``.json`` or ``.csv``. In CSV a video without intervals has a row of its name alone, and a
+        text that a spreadsheet would take for a formula begins with ', which reading takes away.
     intervals : dict of str to interval array
         With scores, JSON has them as ``results``, without as ``database``.
 
@@ -287,13 +289,23 @@ def _rows(
                         f"{path}, line {reader.line_num}: a row must have {len(header)} values, as "
                         "the first line has names."
                     )
-                yield {name: value.strip() for name, value in row.items()}, reader.line_num
+                yield {name: _from_cell(value) for name, value in row.items()}, reader.line_num
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path} is not in UTF-8, as CSV files must be here ({error}). Save it so."
             ) from error
         except csv.Error as error:
             raise ValueError(f"{path}, line {reader.line_num}, is no CSV: {error}.") from error
+
+
+def _to_cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if re.match(r"'*[=+\-@]", text) else text
+
+
+def _from_cell(text: str) -> str:
+    text = text.strip()
+    return text[1:] if re.match(r"'+[=+\-@]", text) else text
 
 
 def _as_csv(intervals: dict[str, np.ndarray]) -> str:
@@ -305,8 +317,10 @@ def _as_csv(intervals: dict[str, np.ndarray]) -> str:
     fields = ["start", "end", "label", *(["score"] if scored else [])]
     writer.writerow(["video", *fields])
     for video, found in intervals.items():
-        nothing = [("",) * len(fields)]
-        writer.writerows([video, *row] for row in found[fields].tolist() or nothing)
+        for start, end, label, *score in found[fields].tolist():
+            writer.writerow([_to_cell(video), start, end, _to_cell(str(label)), *score])
+        if not len(found):
+            writer.writerow([_to_cell(video), *[""] * len(fields)])
     return text.getvalue()
 
 
@@ -314,7 +328,7 @@ def _as_json(intervals: dict[str, np.ndarray]) -> str:
     scored = any("score" in (found.dtype.names or ()) for found in intervals.values())
     lists = {
         video: [
-            {"segment": [row["start"].item(), row["end"].item()], "label": row["label"].item()}
+            {"segment": [row["start"].item(), row["end"].item()], "label": str(row["label"])}
             | ({"score": row["score"].item()} if scored else {})
             for row in found
         ]
@@ -349,7 +363,8 @@ _Entries = Iterable[tuple[float, float, str]]
 
 def _srt(entries: _Entries) -> Iterator[str]:
     for i, (start, end, text) in enumerate(entries, start=1):
-        yield f"{i}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n"
+        plain = text.translate({ord("<"): "‹", ord(">"): "›"})  # no tags, which cannot be escaped
+        yield f"{i}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{plain}\n"
 
 
 def _vtt(entries: _Entries) -> Iterator[str]:

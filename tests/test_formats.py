@@ -104,6 +104,29 @@ def test_unknown_labels_are_no_background(tmp_path, unknown):
 
 # --- writing ---
 
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+@pytest.mark.parametrize("labels", [[True, False], [1.0, 2.0], [3, 4]])
+def test_labels_that_are_no_text_are_read_as_it(tmp_path, suffix, labels):
+    path = tmp_path / f"found{suffix}"
+    write_intervals(path, {"a": make_intervals([0, 1], [1, 2], labels, [0.5, 0.4])})
+    assert read_intervals(path)["a"]["label"].tolist() == [str(label) for label in labels]
+
+
+@pytest.mark.parametrize("label", ["=1+1", "@x", "-a", "+b", "'=c", "''-d", "'tis"])
+def test_no_spreadsheet_executes_a_label(tmp_path, label):
+    path = tmp_path / "found.csv"
+    write_intervals(path, {label: make_intervals([0], [1], label)})
+    cells = path.read_text().splitlines()[1].split(",")
+    assert all(cell[0] not in "=+-@" for cell in (cells[0], cells[3]))
+    assert read_intervals(path)[label]["label"].tolist() == [label]
+
+
+def test_subtitles_have_no_tags(tmp_path):
+    write_track(tmp_path / "a.srt", make_intervals([0], [1], "<b>x --> y"))
+    assert (tmp_path / "a.srt").read_text().splitlines()[2] == "‹b›x --› y"
+
+
 times = st.floats(0, 1e6, allow_nan=False)
 text = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 pairs = st.tuples(times, times).map(sorted)
@@ -140,7 +163,7 @@ def test_json_is_what_activitynet_evaluates(tmp_path):
 
 TRACKS = {
     ".srt": "1\n00:00:01,500 --> 00:00:04,000\njump (0.25)\n\n"
-    "2\n01:01:01,000 --> 01:01:02,250\n<run> & hide (1.00)\n\n",
+    "2\n01:01:01,000 --> 01:01:02,250\n‹run› & hide (1.00)\n\n",
     ".vtt": "WEBVTT\n\n00:00:01.500 --> 00:00:04.000\njump (0.25)\n\n"
     "01:01:01.000 --> 01:01:02.250\n&lt;run&gt; &amp; hide (1.00)\n\n",
     ".txt": "1.500000\t4.000000\tjump (0.25)\n3661.000000\t3662.250000\t<run> & hide (1.00)\n",
