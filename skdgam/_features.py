@@ -59,9 +59,10 @@ class Videos:
         self._scaling: Scaling | None = None
         self._names = getattr(source, "names", None)
         self._like = "X[0] has" if n_features is None else "the model was fitted with"
-        self._n_columns = (
-            _snippets(source[0], self._where(0)).shape[1] if n_features is None else n_features
-        )
+        if n_features is None:
+            self._n_rows, self._n_columns = _snippets(source[0], self._where(0)).shape
+        else:
+            self._n_rows = self._n_columns = n_features
         self.n_features = self._n_columns
         self.in_memory = isinstance(source, list | tuple | np.ndarray)
         if self.in_memory:
@@ -118,9 +119,11 @@ class Videos:
     def _checked(self, i: int) -> np.ndarray:
         video = _snippets(self._source[i], self._where(i))
         if video.shape[1] != self._n_columns:
+            # The other axis is what all have in common, or what the model was fitted with.
+            hint = " Is it transposed? Then pass x.T." if len(video) == self._n_rows else ""
             raise ValueError(
                 f"{self._where(i)} has {video.shape[1]} features, but {self._like} "
-                f"{self._n_columns}; every video must come from one feature extractor."
+                f"{self._n_columns}; every video must come from one feature extractor.{hint}"
             )
         finite = np.isfinite(video)
         if not finite.all():

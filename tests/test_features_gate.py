@@ -152,3 +152,15 @@ def test_tensors_in_bfloat16_are_read():
     torch = pytest.importorskip("torch")
     x = torch.tensor([[0.5, 2.0]], dtype=torch.bfloat16)
     np.testing.assert_array_equal(check_features([x])[0], [[0.5, 2.0]])
+
+
+@pytest.mark.parametrize("n_features", [None, 4])
+def test_transposed_videos_are_told(n_features):
+    X = [np.zeros((4, 7)), np.zeros((4, 9))]
+    with pytest.raises(ValueError, match=r"Is it transposed\? Then pass x\.T"):
+        check_features(X, n_features)
+
+
+def test_other_features_are_not_called_transposed():
+    with pytest.raises(ValueError, match="one feature extractor.$"):
+        check_features([np.zeros((4, 7)), np.zeros((5, 9))])
