@@ -165,6 +165,7 @@ def predict(arguments):
         for first in _track(range(0, len(X), AT_ONCE)):
             part = X[first : first + AT_ONCE]
             found |= zip(part.names.tolist(), model.predict(part), strict=True)
+            found = _good(arguments, found)
         write_intervals(arguments.output, found)
     except KeyboardInterrupt as interruption:
         write_intervals(arguments.output, found)
@@ -275,7 +276,7 @@ def export(arguments):
     """Write detections as subtitles (srt, vtt), or label tracks of Audacity (txt) or ELAN (tsv)."""
     from skdgam.formats import read_intervals, write_track
 
-    found = read_intervals(arguments.detections)
+    found = _good(arguments, read_intervals(arguments.detections))
     paths = {name: arguments.output / f"{name}.{arguments.format}" for name in found}
     for name, path in paths.items():
         if path.resolve().parent != arguments.output.resolve():
@@ -312,6 +313,15 @@ def plot(arguments):
     print(f"Drew {', '.join(X.names.tolist())}: {arguments.output}")
 
 
+def _good(arguments, found):
+    """The detections that have at least the score that is asked for."""
+    if arguments.min_score is None:
+        return found
+    if any("score" not in intervals.dtype.names for intervals in found.values()):
+        raise Refused(f"{arguments.detections} has no scores, which --min-score asks for.")
+    return {name: d[d["score"] >= arguments.min_score] for name, d in found.items()}
+
+
 def _truth(arguments, names):
     """The annotations to show beside recordings of these names, if there are any."""
     from skdgam.formats import read_intervals
@@ -339,7 +349,7 @@ def report(arguments):
     _check_output(arguments, (".html",))
     if (arguments.model is None) != (arguments.features is None):
         raise Refused("--model and --features go together: attention is of both.")
-    found = read_intervals(arguments.detections)
+    found = _good(arguments, read_intervals(arguments.detections))
     attention = {}
     if arguments.model:
         model, X = load(arguments.model), _features(arguments.features)

@@ -104,6 +104,14 @@ def _parser():
         added.add_argument("-o", "--output", required=True, type=Path, metavar=metavar, help=what)
         added.add_argument("--force", action="store_true", help="replace what is there")
 
+    def takes_min_score(added):
+        added.add_argument(
+            "--min-score",
+            type=float,
+            metavar="SCORE",
+            help="only detections that have this score or more",
+        )
+
     def takes_features(added):
         added.add_argument(
             "features",
@@ -160,6 +168,7 @@ def _parser():
     predict.add_argument("model", type=Path, metavar="MODEL")
     takes_features(predict)
     writes(predict, "detections: .json (ActivityNet's) or .csv")
+    takes_min_score(predict)
 
     evaluate = command(_commands.evaluate, "compare detections with annotated intervals: mAP")
     evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
@@ -190,6 +199,7 @@ def _parser():
         help="subtitles (srt, vtt), label tracks of Audacity (txt) or ELAN (tsv)",
     )
     writes(export, "where the files go", "FOLDER")
+    takes_min_score(export)
 
     plot = command(_commands.plot, "draw what a localizer finds")
     plot.add_argument("model", type=Path, metavar="MODEL")
@@ -206,6 +216,7 @@ def _parser():
     report = command(_commands.report, "write one page to look through what was found")
     report.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
     writes(report, "the page, .html; it needs no network")
+    takes_min_score(report)
     report.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
     report.add_argument("--model", type=Path, metavar="MODEL", help="for curves of attention")
     report.add_argument("--features", nargs="+", type=Path, metavar="FEATURES", help="with --model")

@@ -176,6 +176,22 @@ def test_export_writes_a_track_a_video(by_hand, tmp_path):
     assert "jump (0.90)" in (tmp_path / "tracks" / "a.vtt").read_text()
 
 
+def test_detections_of_a_low_score_are_left_out(made, by_hand, tmp_path, capsys):
+    path = tmp_path / "some.json"
+    predict = ["predict", made / "model.skdgam", made / "rgb", "-o", path]
+    assert run(*predict, "--min-score", "0.1") == 0
+    every, some = read_intervals(made / "detections.json"), read_intervals(path)
+    assert some.keys() == every.keys()
+    for name, found in every.items():
+        assert some[name].tolist() == found[found["score"] >= 0.1].tolist()
+    export = ["export", by_hand[0], "-o", tmp_path / "tracks", "--min-score", "0.95"]
+    assert run(*export) == 0
+    assert (tmp_path / "tracks" / "a.srt").read_text().strip() == ""
+    assert "no scores, which --min-score" in refused(
+        capsys, "export", by_hand[1], "-o", tmp_path / "tracks", "--min-score", "0.5"
+    )
+
+
 def test_plot_draws_the_videos_that_are_named(made, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     path = tmp_path / "picture.svg"
