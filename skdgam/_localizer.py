@@ -100,6 +100,7 @@ class LocalizerMixin:
         y: Indexed,
         durations: npt.ArrayLike | None = None,
         intervals: Indexed | None = None,
+        sample_weight: None = None,
     ) -> float:
         """Mean average precision, averaged over ``tiou_thresholds``.
 
@@ -115,6 +116,8 @@ class LocalizerMixin:
             The true intervals, in place of those in `y`, which may then hold labels. With
             metadata routing, ``set_score_request(intervals=True)`` has them passed here when
             ``GridSearchCV(...).fit(X, labels, intervals=annotations)`` splits.
+        sample_weight : None
+            There are no weights of videos; a Pipeline asks for the parameter.
 
         Returns
         -------
@@ -124,7 +127,7 @@ class LocalizerMixin:
         ------
         ValueError
             If `y` holds labels without times, labels that the model was not fitted on, or an
-            interval without positive length.
+            interval that ends before it starts, or if all start past the end of their videos.
 
         Warns
         -----
@@ -133,6 +136,8 @@ class LocalizerMixin:
             :func:`skdgam.metrics.mean_average_precision` takes annotations as they are.
         """
         check_is_fitted(self)
+        if sample_weight is not None:
+            raise ValueError("sample_weight is given, but mAP knows no weights of videos.")
         videos = check_features(X, self.n_features_in_)
         name, given = ("y", y) if intervals is None else ("intervals", intervals)
         annotations = check_annotations(given, len(videos), name)

@@ -21,12 +21,15 @@ from sklearn.model_selection import (
     learning_curve,
     permutation_test_score,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
 from skdgam.methods import METHODS
+from skdgam.preprocessing import SnippetTransformer
 
 QUICK = {"max_epochs": 3, "latent_dim": 4, "random_state": 0}
 
@@ -297,6 +300,21 @@ def test_labels_in_y_and_intervals_by_metadata_routing(data):
         routed = cross_validate(model, X, labels, cv=CV, params={"intervals": y})
     direct = cross_validate(one_stream(), X, y, cv=CV)
     np.testing.assert_array_equal(routed["test_score"], direct["test_score"])
+
+
+@both
+def test_a_pipeline_scores_by_metadata_routing(data, make):
+    X, y = data
+    labels = [sorted(set(video["label"].tolist())) for video in y]
+    durations = [1.0 * len(x) for x in X]
+    with config_context(enable_metadata_routing=True):
+        model = make().set_score_request(intervals=True, durations=True)
+        pipeline = make_pipeline(SnippetTransformer(StandardScaler()), model).fit(X, labels)
+        found = pipeline.score(X, labels, intervals=y, durations=durations)
+    scaled = pipeline[0].transform(X)
+    assert found == pipeline[1].score(scaled, y, durations)
+    with pytest.raises(ValueError, match="mAP knows no weights"):
+        pipeline[1].score(scaled, y, sample_weight=np.ones(len(X)))
 
 
 def test_html_representation(fitted):
