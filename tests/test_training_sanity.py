@@ -21,7 +21,7 @@ def data():
 def test_features_of_another_order_are_told_with_their_statistics(data, scale):
     X = [scale * x for x in data[0]]
     rms = np.sqrt(np.mean(np.square(np.concatenate(X)), axis=0))
-    told = rf"square of .* \(feature {rms.argmax()} the largest, .*SnippetTransformer\(StandardSc"
+    told = rf"square of .* \(feature {rms.argmax()} the largest, .*Set standardize=True"
     with pytest.warns(UserWarning, match=told) as caught:
         DGAMLocalizer(standardize=False, max_epochs=1, precision="float32", random_state=0).fit(
             X, data[1]
