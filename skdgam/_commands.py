@@ -2,7 +2,9 @@
 
 import difflib
 import json
+import math
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -129,6 +131,9 @@ def _checkpoint(arguments):
 
     checkpoint = arguments.output.with_name(f"{arguments.output.name}.checkpoint")
     cut_off = _checkpoints(arguments, checkpoint)
+    for path in cut_off:
+        if not is_checkpoint(path):
+            raise Refused(f"{path} is no checkpoint, but has the name of one; move it elsewhere.")
     if arguments.resume and cut_off:
         return checkpoint
     _check_output(arguments)
@@ -137,9 +142,6 @@ def _checkpoint(arguments):
             f"{cut_off[0]} is of a training that was cut off; --resume goes on with it, --force "
             "begins anew."
         )
-    for path in cut_off:
-        if not is_checkpoint(path):
-            raise Refused(f"{path} is no checkpoint, but has the name of one; move it elsewhere.")
     for path in cut_off:
         path.unlink()
     return checkpoint
@@ -189,7 +191,8 @@ def evaluate(arguments):
     for name in ("classes", "errors"):
         if getattr(arguments, name):
             raise Refused(f"--weak compares labels of whole videos; --{name} needs intervals.")
-    _evaluate_weakly(arguments, read_labels(arguments.annotations, arguments.subset))
+    labels = read_labels(arguments.annotations, arguments.subset, background=arguments.background)
+    _evaluate_weakly(arguments, labels)
 
 
 def _evaluate(arguments, truth):
@@ -223,10 +226,16 @@ def _evaluate_weakly(arguments, labels):
         f"Average precision of videos, by their best detections: {agreement.average_precision:.3f}"
     )
     print(
-        f"With scores of {agreement.threshold:.3g} or more, videos have the classes of their "
+        f"With scores of {_below(agreement.threshold)} or more, videos have the classes of their "
         f"labels with precision {agreement.precision:.2f} and recall {agreement.recall:.2f}."
     )
     print("Labels do not say whether detections begin and end when actions do.")
+
+
+def _below(score):
+    """A score with three digits that is not above it."""
+    unit = 10.0 ** (math.floor(math.log10(abs(score))) - 2) if score and math.isfinite(score) else 1
+    return f"{math.floor(score / unit) * unit:.3g}" if math.isfinite(score) else str(score)
 
 
 def _detections_of(arguments, videos, labels):
@@ -396,6 +405,10 @@ def _check_output(arguments, endings=None):
         raise Refused(f"{path} must end in {' or '.join(endings)}.")
     if path.is_dir():
         raise Refused(f"{path} is a folder; name a file.")
+    for name, given in vars(arguments).items():
+        for other in given if isinstance(given, list) else [given]:
+            if name != "output" and isinstance(other, Path) and path.resolve() == other.resolve():
+                raise Refused(f"{path} is read by this command; name another file to write to.")
     if path.exists() and not arguments.force:
         raise Refused(f"{path} is there already; --force replaces it.")
     if not path.parent.is_dir():

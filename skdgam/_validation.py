@@ -350,6 +350,11 @@ def _number(value: Any) -> float:
 def _labels(entry: Any, where: str) -> np.ndarray:
     """The labels that one entry of y names, with repetitions."""
     items: list[Any]
+    if entry is None:
+        raise TypeError(
+            f"{where} is None, for labels that are unknown, which only fit passes over; leave out "
+            "such videos, or give an empty list for a video without actions."
+        )
     if _fields(entry):
         return _label_array(_field(entry, "label", where), where)
     if _is_bare_interval(entry):
@@ -462,7 +467,7 @@ def _check_times(intervals: np.ndarray, where: str, may_be_empty: bool = False) 
     if len(wrong):
         raise ValueError(
             f"{where}[{wrong[0]}] is {_short(intervals[wrong[0]])}; an interval needs finite "
-            "times in seconds with end > start."
+            f"times in seconds with end {'>=' if may_be_empty else '>'} start."
         )
 
 

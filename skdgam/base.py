@@ -29,7 +29,12 @@ from skdgam.training.devices import resolve_device, resolve_precision, shielded
 from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
 from skdgam.training.loop import Diverged, Interrupted, train
-from skdgam.training.sanity import some_snippets, warn_of_attention, warn_of_scale
+from skdgam.training.sanity import (
+    some_snippets,
+    warn_of_attention,
+    warn_of_offset,
+    warn_of_scale,
+)
 from skdgam.training.trainer import Sampling, Trainer
 
 __all__ = ["BaseLocalizer"]
@@ -231,6 +236,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             scaling = self._scaling()
         else:
             scaling = Scaling.of(videos) if self.standardize else None
+            if scaling is not None:
+                warn_of_offset(scaling)
         videos = videos.scaled(scaling)
         mean, scale = scaling or (None, None)
 

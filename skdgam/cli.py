@@ -104,6 +104,14 @@ def _parser():
         added.add_argument("-o", "--output", required=True, type=Path, metavar=metavar, help=what)
         added.add_argument("--force", action="store_true", help="replace what is there")
 
+    def takes_background(added):
+        added.add_argument(
+            "--background",
+            action="store_true",
+            help="a video without annotations in labels in JSON shows none of the actions; "
+            "otherwise its labels are unknown, and it is left out",
+        )
+
     def takes_min_score(added):
         added.add_argument(
             "--min-score",
@@ -131,12 +139,7 @@ def _parser():
         help="CSV with columns video,label (a row for each label), or ActivityNet's JSON",
     )
     fit.add_argument("--subset", help="of labels in JSON, such as training")
-    fit.add_argument(
-        "--background",
-        action="store_true",
-        help="a video without annotations in JSON shows none of the actions; otherwise its labels "
-        "are unknown, and it is left out",
-    )
+    takes_background(fit)
     writes(fit, "the model, such as model.skdgam")
     fit.add_argument(
         "--resume", action="store_true", help="go on with a training that was cut off, if there is"
@@ -178,6 +181,7 @@ def _parser():
         action="store_true",
         help="ANNOTATIONS are labels, as for fit: are the classes right, and from which score on",
     )
+    takes_background(evaluate)
     evaluate.add_argument(
         "--protocol",
         choices=_commands.PROTOCOLS,

@@ -113,7 +113,7 @@ def read_labels(
             warnings.warn(
                 f"{path} says nothing of {unknown[0]!r} ({len(unknown)} such videos of "
                 f"{len(intervals)}), whose labels are taken for unknown: they are left out. If "
-                "they show background alone, ask for background.",
+                "they show background alone, say background=True, or --background in a shell.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -334,6 +334,27 @@ def test_labels_of_one_subset(made, tmp_path, capsys):
     assert "Training on 8 videos of 2 classes" in capsys.readouterr().out
 
 
+def test_nothing_that_is_read_is_written_over(made, tmp_path, capsys):
+    labels = made / "labels.csv"
+    before = labels.read_bytes()
+    fit = ["fit", made / "rgb", labels, "-o", labels, "--force", *QUICK]
+    assert "labels.csv is read by this command" in refused(capsys, *fit)
+    predict = ["predict", made / "model.skdgam", made / "rgb", "--force", "-o"]
+    (made / "model.json").write_bytes((made / "model.skdgam").read_bytes())
+    predict[1] = made / "model.json"
+    assert "is read by this command" in refused(capsys, *predict, made / "model.json")
+    assert labels.read_bytes() == before
+
+
+def test_a_threshold_that_is_shown_keeps_what_it_is_said_to(tmp_path, capsys):
+    rows = [{"segment": [0, 1], "label": "x", "score": score} for score in (0.94764, 0.94756, 0.9)]
+    found = {name: [row] for name, row in zip("abc", rows, strict=True)}
+    (tmp_path / "found.json").write_text(json.dumps({"results": found}))
+    (tmp_path / "labels.csv").write_text("video,label\na,x\nb,x\nc,\n")
+    assert run("evaluate", tmp_path / "found.json", tmp_path / "labels.csv", "--weak") == 0
+    assert "scores of 0.947 or more" in capsys.readouterr().out
+
+
 def test_nothing_is_replaced_without_force(made, by_hand, tmp_path, capsys):
     before = (made / "model.skdgam").read_bytes()
     fit = ["fit", made / "rgb", made / "labels.csv", "-o", made / "model.skdgam"]

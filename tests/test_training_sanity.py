@@ -29,6 +29,17 @@ def test_features_of_another_order_are_told_with_their_statistics(data, scale):
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+def test_features_that_float32_keeps_no_digits_of(data, offset):
+    X = [x + np.array([offset, *[0] * (x.shape[1] - 1)]) for x in data[0]]
+    model = DGAMLocalizer(max_epochs=1, precision="float32", random_state=0)
+    told = r"Feature 0 has a mean of 1e\+0[68] .* \(1 such features\); in float32"
+    with pytest.warns(UserWarning, match=told) as caught:
+        model.fit(X, data[1])
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
 def test_root_mean_square_by_hand():
     X = check_features([np.array([[0.0, 60.0], [0.0, 80.0]]), np.zeros((9, 2))])
     # Mean squares of the first video are 0 and 5000, of both 0 and 2500, of all 1250.

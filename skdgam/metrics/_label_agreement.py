@@ -74,7 +74,8 @@ def label_agreement(y: Indexed, y_pred: Sequence[np.ndarray]) -> Bunch:
         np.maximum.at(score[i], column, found["score"])
         is_detected[i, column] = True
     occurs = target.any(axis=0)
-    mean_ap = float(average_precision_score(target[:, occurs], score[:, occurs]))
+    mean_ap = average_precision_score(target[:, occurs], score[:, occurs])
+    mean_ap = min(float(mean_ap), 1.0)  # rounding
     if not is_detected.any():
         return Bunch(average_precision=mean_ap, threshold=np.inf, precision=0.0, recall=0.0, f1=0.0)
 

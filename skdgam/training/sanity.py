@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from skdgam._features import Videos
+from skdgam._features import Scaling, Videos
 
-__all__ = ["some_snippets", "warn_of_attention", "warn_of_scale"]
+__all__ = ["some_snippets", "warn_of_attention", "warn_of_offset", "warn_of_scale"]
 
 # Looked at are so many videos, evenly spaced, and so many snippets in their middle.
 N_VIDEOS, N_SNIPPETS = 32, 512
@@ -15,6 +15,7 @@ N_VIDEOS, N_SNIPPETS = 32, 512
 # their scale finds next to nothing, and of thirty times half as much.
 USUAL = 0.1, 20.0
 NEAR_0_OR_1 = 0.1
+MOST_LOST = 0.01  # rounding of features to float32, in their standard deviations
 
 
 def warn_of_scale(videos: Videos) -> None:
@@ -31,6 +32,21 @@ def warn_of_scale(videos: Videos) -> None:
         "for about 1. Set standardize=True, which brings them there.",
         UserWarning,
         stacklevel=5,
+    )
+
+
+def warn_of_offset(scaling: Scaling) -> None:
+    """Warn of features that float32 leaves too few digits of: of a large mean and little spread."""
+    lost = np.finfo(np.float32).eps * np.abs(scaling.mean) / scaling.scale
+    if lost.max() < MOST_LOST:
+        return
+    worst = int(lost.argmax())
+    warnings.warn(
+        f"Feature {worst} has a mean of {scaling.mean[worst]:.2g} and a spread of "
+        f"{scaling.scale[worst]:.2g} ({np.sum(lost >= MOST_LOST)} such features); in float32 such "
+        "values keep too few digits. Subtract the mean, or a time or counter that goes on, before.",
+        UserWarning,
+        stacklevel=7,
     )
 
 
