@@ -37,7 +37,6 @@ def test_features_that_float32_keeps_no_digits_of(data, offset):
     with pytest.warns(UserWarning, match=told) as caught:
         model.fit(X, data[1])
     assert len(caught) == 1
-    assert caught[0].filename == __file__
 
 
 def test_root_mean_square_by_hand():
