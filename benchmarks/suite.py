@@ -258,7 +258,9 @@ def table(results, data_names, methods):
             cells.append(f"{maps.mean():.1f}{deviation} ({seconds.mean():.0f} s)")
         print(f"| {data_name} |", " | ".join(cells), "|")
     fits = [fit for of_data in results.values() for by in of_data.values() for fit in by.values()]
-    told = np.array([(mean_ap, score) for mean_ap, _, score in fits if score is not None])
+    told = np.reshape(
+        [(mean_ap, score) for mean_ap, _, score in fits if score is not None], (-1, 2)
+    )
     is_high, is_good = told[:, 1] >= SEPARABLE, told[:, 0] >= GOOD
     print(
         f"\nOf {np.sum(~is_high)} fits with a separability below {SEPARABLE}, "

@@ -2,8 +2,8 @@
 
 import difflib
 import json
-import math
 import os
+from decimal import ROUND_FLOOR, Context
 from pathlib import Path
 
 import numpy as np
@@ -166,8 +166,8 @@ def predict(arguments):
     try:
         for first in _track(range(0, len(X), AT_ONCE)):
             part = X[first : first + AT_ONCE]
-            found |= zip(part.names.tolist(), model.predict(part), strict=True)
-            found = _good(arguments, found)
+            of_part = dict(zip(part.names.tolist(), model.predict(part), strict=True))
+            found |= _good(arguments, of_part)
         write_intervals(arguments.output, found)
     except KeyboardInterrupt as interruption:
         write_intervals(arguments.output, found)
@@ -233,9 +233,8 @@ def _evaluate_weakly(arguments, labels):
 
 
 def _below(score):
-    """A score with three digits that is not above it."""
-    unit = 10.0 ** (math.floor(math.log10(abs(score))) - 2) if score and math.isfinite(score) else 1
-    return f"{math.floor(score / unit) * unit:.3g}" if math.isfinite(score) else str(score)
+    """The largest score of three digits that is not above this one, as text."""
+    return f"{float(Context(prec=3, rounding=ROUND_FLOOR).create_decimal_from_float(score)):g}"
 
 
 def _detections_of(arguments, videos, labels):

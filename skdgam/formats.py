@@ -60,18 +60,7 @@ def read_intervals(
         if subset is not None:
             raise ValueError(_no_subsets(path))
         return _from_rows(path)
-    videos, scored = _read_json(path)
-    found = {}
-    for video, content in videos.items():
-        if not scored:
-            if subset is not None and content.get("subset") != subset:
-                continue
-            content = content.get("annotations", [])
-        found[video] = _from_objects(content, scored, f"{path}: {video!r}")
-    if subset is not None and not found:
-        there = ", ".join(_subsets(path)) or "none"
-        raise ValueError(f"{path} has no video of the subset {subset!r}; there are {there}.")
-    return found
+    return _from_json(path, *_read_json(path), subset)
 
 
 def read_labels(
@@ -103,11 +92,12 @@ def read_labels(
         As for :func:`read_intervals`; also if there are several subsets and none is named.
     """
     if Path(path).suffix.lower() != ".csv":
-        if subset is None and len(subsets := _subsets(path)) > 1:
+        videos, scored = _read_json(path)
+        if subset is None and len(subsets := _subsets(videos, scored)) > 1:
             raise ValueError(
                 f"{path} has the subsets {', '.join(subsets)}; name the one to learn from."
             )
-        intervals = read_intervals(path, subset)
+        intervals = _from_json(path, videos, scored, subset)
         unknown = [video for video, found in intervals.items() if not len(found)]
         if unknown and not background:
             warnings.warn(
@@ -199,9 +189,25 @@ def _read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
     )
 
 
-def _subsets(path: str | os.PathLike[str]) -> list[str]:
+def _from_json(
+    path: str | os.PathLike[str], videos: dict[str, Any], scored: bool, subset: str | None
+) -> dict[str, np.ndarray]:
+    """Interval arrays of what JSON says of each video, of one subset if it is named."""
+    found = {}
+    for video, content in videos.items():
+        if not scored:
+            if subset is not None and content.get("subset") != subset:
+                continue
+            content = content.get("annotations", [])
+        found[video] = _from_objects(content, scored, f"{path}: {video!r}")
+    if subset is not None and not found:
+        there = ", ".join(_subsets(videos, scored)) or "none"
+        raise ValueError(f"{path} has no video of the subset {subset!r}; there are {there}.")
+    return found
+
+
+def _subsets(videos: dict[str, Any], scored: bool) -> list[str]:
     """Names of the subsets that annotations in JSON have."""
-    videos, scored = _read_json(path)
     return [] if scored else sorted({str(v["subset"]) for v in videos.values() if "subset" in v})
 
 
