@@ -62,7 +62,7 @@ if path:
     ax.barh(actions[order], 100 * strict[order], color="#56B4E9", label="tIoU 0.5")
     ax.plot(100 * loose[order], actions[order], "o", color="black", label="tIoU 0.1")
     ax.set(xlabel="average precision (%)", xlim=(0, 100))
-    ax.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
 
 # %%
