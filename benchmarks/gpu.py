@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.model_selection import GridSearchCV
-from speed import SETTINGS, Shape, best_of, made_up, precisions, trainer_on, two_streams
+from speed import BATCH, SETTINGS, Shape, best_of, made_up, precisions, trainer_on, two_streams
 from torch.nn import functional as F
 
 from skdgam import DGAMLocalizer, losses
@@ -42,6 +42,10 @@ SECONDS_EACH = 120
 # float32, and absolute ones of what is predicted, which lies in [0, 1].
 TOLERANCE = {"losses": 1e-4, "gradients": 1e-2, "predictions": 1e-3}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CONFIGURATIONS = {  # of DGAM, trained on the same snippets
+    "the default": {"n_snippets": None, "batch_size": BATCH},
+    "the paper's method": SETTINGS,
+}
 
 
 class Skipped(Exception):  # noqa: N818
@@ -108,16 +112,17 @@ def tests(device):
 
 def equality(device):
     """Compare losses, gradients and predictions with those of the CPU."""
+    methods = METHODS | {"dgam, the paper's method": partial(DGAMLocalizer, **SETTINGS)}
     return sum(
         attempt(f"{name}, {what.__name__}", what, name, method, device)
-        for name, method in METHODS.items()
+        for name, method in methods.items()
         for what in (gradients, predictions)
     )
 
 
 def gradients(name, method, device):
     """Compare the losses and gradients of every stage, of the same network and batch."""
-    network = method(device="cpu")._trainer(1024, 20, seed=0).network
+    network = method()._fresh_network(1024, 20, seed=0)
     there = copy.deepcopy(network).to(device)
     worst = {}
     for precision, dtype in DTYPES.items():
@@ -152,6 +157,7 @@ def batch_on(device, dtype, deviates):
         n_snippets=np.full(4, 100),
         n_videos=4,
         epoch=100,
+        progress=0.5,
         deviates=there,
         rng=np.random.default_rng(0),
     )
@@ -208,15 +214,28 @@ def predictions(name, method, device):
 
 def training(device):
     """Print the time of an epoch of one stream."""
-    return sum(attempt(f"an epoch, {p}", plainly, p, device) for p in precisions(device))
+    return of_each(plainly, device)
 
 
-def plainly(precision, device):
-    trainer, features, y = trainer_on(
-        thumos14(device), precision=precision, device=device, **SETTINGS
+def of_each(function, device):
+    """Call a function for each configuration and precision, and count those that failed."""
+    return sum(
+        attempt(f"{name}, {precision}", function, name, precision, device)
+        for name in CONFIGURATIONS
+        for precision in precisions(device)
     )
+
+
+def trainer_of(name, precision, device):
+    params = CONFIGURATIONS[name]
+    return trainer_on(thumos14(device), precision=precision, device=device, **params)
+
+
+def plainly(name, precision, device):
+    trainer, features, y = trainer_of(name, precision, device)
     (seconds,) = timed(device, partial(trainer.run_epoch, features, y))
-    say(f"an epoch of {len(y)} videos of 400 snippets, {precision}", f"{1e3 * seconds:9.2f} ms")
+    what = f"an epoch of {len(y)} videos of 400 snippets, {name}, {precision}"
+    say(what, f"{1e3 * seconds:9.2f} ms")
 
 
 class StaticBatch(Batch):
@@ -250,11 +269,11 @@ def with_background(labels, background):
 def captured(device):
     """Print the time of the steps of an epoch as CUDA graphs: what launching kernels costs."""
     losses.with_background = with_background
-    return sum(attempt(f"CUDA graphs, {p}", capturing, p, device) for p in precisions(device))
+    return of_each(capturing, device)
 
 
-def capturing(precision, device):
-    network, steps, repeated = static_steps(precision, device)
+def capturing(name, precision, device):
+    network, steps, repeated = static_steps(name, precision, device)
     if not on_cuda(device):
         raise Skipped("graphs are a way of CUDA devices")
     try:
@@ -269,11 +288,11 @@ def capturing(precision, device):
 def compiled(device):
     """Print the time of the same steps with the losses of both stages compiled."""
     warnings.simplefilter("ignore")
-    return sum(attempt(f"torch.compile, {p}", compiling, p, device) for p in precisions(device))
+    return of_each(compiling, device)
 
 
-def compiling(precision, device):
-    _, steps, repeated = static_steps(precision, device, torch.compile)
+def compiling(name, precision, device):
+    _, steps, repeated = static_steps(name, precision, device, torch.compile)
     start = time.perf_counter()
     try:
         for step in steps:
@@ -285,15 +304,13 @@ def compiling(precision, device):
     say("  the same with torch.compile", f"{1e3 * seconds:9.2f} ms")
 
 
-def static_steps(precision, device, wrap=None):
+def static_steps(name, precision, device, wrap=None):
     """Print the time of the steps of an epoch on one batch, and return network, steps and loop.
 
     With `wrap`, the losses of the steps that are returned are wrapped by it.
     """
-    trainer, features, y = trainer_on(
-        thumos14(device), precision=precision, device=device, **SETTINGS
-    )
-    n_steps = len(y) // SETTINGS["batch_size"]
+    trainer, features, y = trainer_of(name, precision, device)
+    n_steps = len(y) // BATCH
     batches = [static_batch(trainer, stage, features, y) for stage in trainer.stages]
     steps = [static_step(trainer, *each) for each in zip(trainer.stages, batches, strict=True)]
 
@@ -303,7 +320,7 @@ def static_steps(precision, device, wrap=None):
                 call()
 
     (plain,) = timed(device, partial(repeated, steps))
-    what = f"{n_steps} steps of each stage on a batch that stays, {precision}"
+    what = f"{n_steps} steps of each stage on a batch that stays, {name}, {precision}"
     say(what, f"{1e3 * plain:9.2f} ms")
     if wrap is not None:
         stages = [stage._replace(losses=wrap(stage.losses)) for stage in trainer.stages]
@@ -313,7 +330,7 @@ def static_steps(precision, device, wrap=None):
 
 def static_batch(trainer, stage, features, y):
     """A batch of the first videos, which holds all that the losses of a stage ask for."""
-    n = SETTINGS["batch_size"]
+    n = BATCH
     batch = StaticBatch(
         x=features.rows(np.arange(n), [slice(None)] * n),
         lengths=features.lengths[:n],
@@ -321,6 +338,7 @@ def static_batch(trainer, stage, features, y):
         n_snippets=features.lengths[:n],
         n_videos=n,
         epoch=100,
+        progress=0.5,
         deviates=trainer._deviates,
         rng=np.random.default_rng(0),
     )
@@ -403,25 +421,26 @@ def memory(device):
     """Print the greatest memory that was allocated on the device at one time."""
     if not on_cuda(device):
         raise Skipped("only the memory of CUDA devices is counted")
-    for precision in precisions(device):
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-        trainer, features, y = trainer_on(
-            thumos14(device), precision=precision, device=device, **SETTINGS
-        )
-        placed = torch.cuda.memory_allocated(device)
-        trainer.run_epoch(features, y)
-        peak = torch.cuda.max_memory_allocated(device)
-        say(
-            f"an epoch, {precision}: memory allocated at the most",
-            f"{peak / 2**20:9.0f} MB, of which features and weights {placed / 2**20:.0f} MB",
-        )
-        del trainer, features
+    failures = of_each(of_training, device)
     model, X = two_streams(device=str(device))
     torch.cuda.reset_peak_memory_stats(device)
     model.predict(X)
     peak = torch.cuda.max_memory_allocated(device)
     say("predict: memory allocated at the most", f"{peak / 2**20:9.0f} MB")
+    return failures
+
+
+def of_training(name, precision, device):
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    trainer, features, y = trainer_of(name, precision, device)
+    placed = torch.cuda.memory_allocated(device)
+    trainer.run_epoch(features, y)
+    peak = torch.cuda.max_memory_allocated(device)
+    say(
+        f"an epoch, {name}, {precision}: memory allocated at the most",
+        f"{peak / 2**20:9.0f} MB, of which features and weights {placed / 2**20:.0f} MB",
+    )
 
 
 # --- all of it ---

@@ -108,9 +108,10 @@ def precisions(device):
 
 def trainer_on(shape, method=DGAMLocalizer, **params):
     """Return a trainer, and the features and labels that its ``run_epoch`` is called with."""
-    trainer = method(**params)._trainer(shape.n_features, shape.n_classes, seed=0)
     X, y = made_up(shape)
-    return trainer, place(check_features(X), trainer.device, trainer.dtype), y
+    videos = check_features(X)
+    trainer = method(**params)._trainer(videos, shape.n_classes, seed=0)
+    return trainer, place(videos, trainer.device, trainer.dtype), y
 
 
 def epoch(shape, method=DGAMLocalizer, **params):
