@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from skdgam._names import by_name
+
 __all__ = ["Scaling", "Videos", "check_features", "count_columns", "grouped"]
 
 
@@ -52,12 +54,12 @@ class Videos:
         False for a lazy sequence.
     """
 
-    def __init__(self, source: Any, n_features: int | None = None):
+    def __init__(self, source: Any, n_features: int | None = None, names: Any = None):
         self._source = source
         self.indices = np.arange(len(source))
         self._columns: Any = slice(None)
         self._scaling: Scaling | None = None
-        self._names = getattr(source, "names", None)
+        self._names = getattr(source, "names", None) if names is None else names
         self._like = "X[0] has" if n_features is None else "the model was fitted with"
         if n_features is None:
             self._n_rows, self._n_columns = _snippets(source[0], self._where(0)).shape
@@ -147,7 +149,8 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
     ----------
     X : sequence of n arrays of shape (n_snippets_i, n_features)
         A list, tuple, object array, 3-D array, a list of tensors, or any other sized and
-        indexed sequence, which is then read video by video.
+        indexed sequence, which is then read video by video. A dict, or a Series whose index is
+        text, gives the videos names.
     n_features : int, optional
         What the estimator was fitted with.
 
@@ -175,7 +178,10 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
             f"X has shape {tuple(X.shape)}: that is one video, but X must be a sequence of "
             "videos; wrap it as [x]."
         )
-    if isinstance(X, str | bytes | dict | set) or not (
+    named = by_name(X)
+    if named is not None:
+        X = [*named.values()]
+    if isinstance(X, str | bytes | set) or not (
         hasattr(X, "__len__") and hasattr(X, "__getitem__")
     ):
         raise TypeError(
@@ -186,7 +192,7 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
         raise ValueError("X is empty; it must hold at least one video.")
     if hasattr(X, "iloc"):  # a pandas Series of arrays
         X = X.to_numpy()
-    return Videos(X, n_features)
+    return Videos(X, n_features, None if named is None else [*named])
 
 
 def grouped(videos: Iterable[np.ndarray], n_rows: int) -> Iterator[list[np.ndarray]]:

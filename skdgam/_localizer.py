@@ -9,8 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdgam import io, metrics
 from skdgam._features import Videos, check_features
+from skdgam._labels import check_known
+from skdgam._names import in_order
 from skdgam._typing import Indexed, PathOrName
-from skdgam._validation import check_annotations, check_durations, check_known, clip_to_videos
+from skdgam._validation import check_annotations, check_durations, clip_to_videos
 from skdgam.clock import SnippetClock
 
 __all__ = ["LocalizerMixin"]
@@ -48,6 +50,7 @@ class LocalizerMixin:
         Parameters
         ----------
         X : sequence of n arrays of shape (n_snippets_i, n_features)
+            Or a dict of them by name; so may `durations` be.
         durations : array-like of shape (n,), optional
             Seconds of each video, for features resampled to a length that says nothing of
             their time: the snippets of a video then share its duration equally.
@@ -74,8 +77,8 @@ class LocalizerMixin:
         Returns
         -------
         frame : pandas.DataFrame
-            A row for each detection: ``video`` (index in `X`), ``start``, ``end``, ``label``,
-            ``score``.
+            A row for each detection: ``video`` (its name, or index in `X` if it has none),
+            ``start``, ``end``, ``label``, ``score``.
 
         Raises
         ------
@@ -88,10 +91,12 @@ class LocalizerMixin:
             raise ImportError(
                 'predict_frame needs pandas: pip install "skdgam[frame]"; predict does without.'
             ) from error
-        detections = self.predict(X, durations)
+        check_is_fitted(self)
+        videos = check_features(X, self.n_features_in_)
+        detections = self.predict(videos, durations)
         frame = pd.DataFrame.from_records(np.concatenate(detections))
-        lengths = [len(found) for found in detections]
-        frame.insert(0, "video", np.repeat(np.arange(len(detections)), lengths))
+        names = np.arange(len(videos)) if videos.names is None else videos.names
+        frame.insert(0, "video", np.repeat(names, [len(found) for found in detections]))
         return frame
 
     def score(
@@ -109,7 +114,8 @@ class LocalizerMixin:
         X : sequence of n arrays of shape (n_snippets_i, n_features)
         y : sequence of n annotations
             The true intervals of each video: a list of ``(start, end, label)`` or an interval
-            array, in seconds. Labels alone do not suffice.
+            array, in seconds. Labels alone do not suffice. Where videos have names, also a dict by
+            name, or a pandas frame with the columns video, start, end and label.
         durations : array-like of shape (n,), optional
             As for ``predict``.
         intervals : sequence of n annotations, optional
@@ -140,12 +146,12 @@ class LocalizerMixin:
             raise ValueError("sample_weight is given, but mAP knows no weights of videos.")
         videos = check_features(X, self.n_features_in_)
         name, given = ("y", y) if intervals is None else ("intervals", intervals)
-        annotations = check_annotations(given, len(videos), name)
+        annotations = check_annotations(in_order(given, videos.names, name), len(videos), name)
         clocks = self._clocks(videos, durations)
         if durations is None:
             ends = self.clock.end(videos.lengths)
         else:
-            ends = check_durations(durations, len(videos))
+            ends = check_durations(in_order(durations, videos.names, "durations"), len(videos))
         annotations = clip_to_videos(annotations, ends, name)
         check_known([annotation["label"] for annotation in annotations], self.classes_, name)
         detections = self._predict(videos, clocks)
@@ -194,7 +200,7 @@ class LocalizerMixin:
         """The clock of each video: that of the localizer, or one that follows its duration."""
         if durations is None:
             return [self.clock] * len(videos)
-        checked = check_durations(durations, len(videos))
+        checked = check_durations(in_order(durations, videos.names, "durations"), len(videos))
         lengths = videos.lengths.tolist()
         return [SnippetClock.of_duration(d, n) for d, n in zip(checked, lengths, strict=True)]
 

@@ -19,8 +19,9 @@ from torch import nn
 from skdgam import __version__
 from skdgam._features import Scaling, Videos, check_features
 from skdgam._fitted import FittedLocalizer
+from skdgam._labels import check_classes, check_weak_labels, known_entries
+from skdgam._names import in_order
 from skdgam._typing import Indexed, PathOrName, keeps_type
-from skdgam._validation import check_classes, check_weak_labels, known_entries
 from skdgam.layers import initialize
 from skdgam.sampling import balanced_folds
 from skdgam.training.callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
@@ -82,12 +83,14 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         Parameters
         ----------
         X : sequence of n arrays of shape (n_snippets_i, n_features)
-            A list, a 3-D array, tensors, or any sequence that yields one video at a time.
+            A list, a 3-D array, tensors, or any sequence that yields one video at a time. Or a dict
+            by name, or a pandas Series whose index is text.
         y : sequence of n entries, or indicator matrix of shape (n, n_classes)
             For each video a label, a collection of labels, or its annotation, a list of
             ``(start, end, label)``, of which nothing but the labels is read. An empty list says
             that a video shows background alone, and None that its labels are unknown: it is left
-            out.
+            out. Where videos have names, also a dict by name, or a pandas frame: with the columns
+            video and label, or of 0 and 1 for each class.
         checkpoint : path, optional
             A file that the training is written to every few epochs, by ``pip install
             "skdgam[share]"``. If it is there, ``fit`` goes on from it, and the result is to the
@@ -177,6 +180,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         """
         self._check_settings()
         videos = check_features(X, self.n_features_in_ if resumes else None)
+        y = in_order(y, videos.names)
         is_known = known_entries(y)
         if is_known is not None and len(y) == len(videos):
             videos = videos.subset(is_known)

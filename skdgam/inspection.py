@@ -5,6 +5,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skdgam._features import check_features
+from skdgam._names import in_order
 from skdgam._validation import check_annotations
 
 __all__ = ["attention_statistics"]
@@ -58,7 +59,7 @@ def attention_statistics(model, X, y, threshold=0.5):
     """
     check_is_fitted(model)
     videos = check_features(X, model.n_features_in_)
-    annotations = check_annotations(y, len(videos))
+    annotations = check_annotations(in_order(y, videos.names), len(videos))
     gt = np.concatenate(
         [
             _is_action(annotation, model.clock.middles(n))

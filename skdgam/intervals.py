@@ -36,6 +36,12 @@ def make_intervals(
     intervals : ndarray of shape (n_intervals,)
         Structured, in the order given.
 
+    Raises
+    ------
+    ValueError
+        If there is not one of each for every interval, a time or a score is no number, or an
+        interval is not finite or ends before it starts.
+
     Examples
     --------
     >>> from skdgam.intervals import make_intervals
@@ -45,16 +51,46 @@ def make_intervals(
     >>> jumps["label"]
     array(['jump', 'jump'], dtype='<U4')
     """
-    start = np.asarray(start)
     label = plain_labels(label)
+    numbers = {"start": _numbers(start, "start"), "end": _numbers(end, "end")}
+    if score is not None:
+        numbers["score"] = _numbers(score, "score")
+    shape = numbers["start"].shape
+    for name, values in [*numbers.items(), ("label", label)]:
+        if values.shape != shape and (values.ndim or name in ("start", "end")):
+            raise ValueError(
+                f"{name} has shape {values.shape}, but start has {shape}; there must be one for "
+                "each interval."
+            )
     dtype = [("start", "f8"), ("end", "f8"), ("label", label.dtype)]
-    if score is not None:
-        dtype.append(("score", "f8"))
-    intervals = np.empty(start.shape, dtype=dtype)
-    intervals["start"], intervals["end"], intervals["label"] = start, end, label
-    if score is not None:
-        intervals["score"] = score
+    intervals = np.empty(shape, dtype=dtype + [("score", "f8")] * (score is not None))
+    intervals["label"] = label
+    for name, values in numbers.items():
+        intervals[name] = values
+    start, end = intervals["start"], intervals["end"]
+    wrong = ~(np.isfinite(start) & np.isfinite(end) & (end >= start))
+    if wrong.any():
+        first = np.flatnonzero(wrong)[0]
+        raise ValueError(
+            f"Interval {first} is {intervals.flat[first].item()!r:.80}; it needs finite times in "
+            "seconds, with the end not before the start."
+        )
     return intervals
+
+
+def _numbers(values: npt.ArrayLike, name: str) -> np.ndarray:
+    """Times or scores as they are, if they are numbers."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O":  # of pandas, where one may be missing
+            array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        array = np.array(None)
+    if array.size and array.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{name} is {values!r:.60}; times are numbers of seconds, and scores numbers."
+        )
+    return array
 
 
 def plain_labels(labels: Any) -> np.ndarray:
@@ -63,23 +99,37 @@ def plain_labels(labels: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If they are anything else.
+        If they are anything else, or of two kinds.
     """
-    array = np.asarray(labels)
-    if array.dtype.kind in "OT" and array.size:  # of pandas, mostly
-        is_text = [isinstance(label, str) for label in array.flat]
-        if all(is_text):
-            array = array.astype(str)
-        elif all(isinstance(label, Integral | np.bool_) for label in array.flat):
-            array = np.array(array.tolist())
-    whole = array.dtype.kind == "f" and (array % 1 == 0).all()
-    if array.size and not (whole or array.dtype.kind in "Uiub"):
-        shown = str(array.flat[0])
+    if getattr(getattr(labels, "dtype", None), "kind", "O") in "Uiub":
+        return np.asarray(labels)
+    array = np.asarray(labels, dtype=object)  # in which each stays what it is
+    items = array.ravel().tolist()
+    if items and all(isinstance(label, str) for label in items):
+        if any(label.endswith("\0") for label in items):
+            raise ValueError(
+                f"The labels have {items!r:.60}; NumPy drops a NUL character at the end of a text, "
+                "so that no label may end in one."
+            )
+        # A str method, so that a member of an enumeration of texts is its text.
+        plain = np.array([*map(str.__str__, items)])
+    elif all(map(_is_whole, items)):
+        plain = np.array(items, dtype=None if items else "U1")
+    else:
+        plain = array
+    if plain.dtype.kind not in "Uiubf":
+        kinds = {type(label).__name__ for label in items}
         raise ValueError(
-            f"The labels are of dtype {array.dtype}, such as {shown[:40]!r}; they must be all text "
-            "or all whole numbers, and none may be missing."
+            f"The labels are of type {', '.join(sorted(kinds))}, such as {str(items[0])[:40]!r}; "
+            "they must be all text or all whole numbers, and none may be missing."
         )
-    return array
+    return plain.reshape(array.shape)
+
+
+def _is_whole(label: Any) -> bool:
+    return isinstance(label, Integral | np.bool_) or (
+        isinstance(label, float | np.floating) and float(label).is_integer()
+    )
 
 
 def tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -15,8 +15,9 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skdgam._features import check_features
+from skdgam._labels import check_weak_labels
+from skdgam._names import by_name, in_order
 from skdgam._typing import Indexed
-from skdgam._validation import check_weak_labels
 from skdgam.metrics import check_thresholds, mean_average_precision
 from skdgam.sampling import balanced_folds
 
@@ -211,6 +212,8 @@ def video_level_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     (2,)
     """
     check_is_fitted(estimator)
+    names = by_name(X)
+    y = in_order(y, getattr(X, "names", None) if names is None else names)
     _, is_labelled = check_weak_labels(y, len(X), estimator.classes_)
     occurs = is_labelled.any(axis=0)
     if not occurs.any():
@@ -271,6 +274,7 @@ def separability_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     videos = check_features(X)
     if len(videos) < 2:
         raise ValueError("separability_scorer needs two videos or more, to learn from and to test.")
+    y = in_order(y, videos.names)
     _, is_labelled = check_weak_labels(y, len(videos), estimator.classes_)
     # A snippet a second, so that times are rows.
     detections = estimator.predict(X, durations=videos.lengths)

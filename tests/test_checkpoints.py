@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
+from skdgam._features import check_features
 from skdgam.datasets import make_untrimmed
 from skdgam.presets import PAPER
+from skdgam.training.checkpoints import digest
 from skdgam.training.trainer import Trainer
 
 STOPS = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 3}
@@ -164,6 +166,45 @@ def test_other_data_are_refused(data, tmp_path):
     for other, name in [((X, y[::-1]), "labels"), (([x + 1 for x in X], y), "features")]:
         with pytest.raises(ValueError, match=f"other {name}"):
             localizer().fit(*other, tmp_path / "checkpoint")
+
+
+def test_the_same_snippets_in_videos_of_other_lengths_are_other_features():
+    snippets = np.random.default_rng(0).normal(size=(9, 2))
+    one, other = ([snippets[:cut], snippets[cut:]] for cut in (4, 5))
+    assert digest(check_features(one)) != digest(check_features(other))
+
+
+class Lazy:
+    """A sequence that is no list."""
+
+    def __init__(self, videos):
+        self.videos = videos
+
+    def __len__(self):
+        return len(self.videos)
+
+    def __getitem__(self, i):
+        return self.videos[i]
+
+
+def digest_of_lazy(videos, **options):
+    return digest(check_features(Lazy(videos)), **options)
+
+
+@pytest.mark.parametrize("video", [0, -1])
+def test_a_lazy_sequence_is_known_by_its_first_and_last_video(video):
+    videos = np.random.default_rng(0).normal(size=(20, 3, 2))
+    other = videos.copy()
+    other[video, 0] += 1
+    assert digest_of_lazy(other) != digest_of_lazy(videos)
+
+
+def test_of_a_lazy_sequence_later_snippets_count_only_as_a_whole():
+    videos = np.random.default_rng(0).normal(size=(20, 3, 2))
+    other = videos.copy()
+    other[:, 1] += 1
+    assert digest_of_lazy(other) == digest_of_lazy(videos)
+    assert digest_of_lazy(other, whole=True) != digest_of_lazy(videos, whole=True)
 
 
 def test_a_file_that_is_none_is_refused(data, tmp_path):

@@ -1,5 +1,7 @@
 """The network and the losses of the default, by hand; and the localizer on them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,50 @@ def test_attention_of_labels_by_hand():
     # The first video has the first class, the second has none.
     found = attention_of_labels(probability, batch_of(np.zeros((5, 4))))
     torch.testing.assert_close(found, torch.tensor([0.2, 0.7, 0.5, 0.0, 0.0]))
+
+
+class AllAlike:
+    """Deviates that all have one value: -9 is below every threshold of dropout."""
+
+    def __init__(self, of_features, of_units):
+        self.of_features, self.of_units = of_features, of_units
+
+    def take(self, n, m, rng):
+        return torch.full((n, m), self.of_features if m == 4 else self.of_units)
+
+
+def test_dropout_leaves_out_units_in_stage_a(x):
+    batch = replace(batch_of(x), deviates=AllAlike(9.0, -9.0))
+    _, found = objective(gamma1=0.0, dropout=0.5).head_losses(joint(), batch)["classification"]
+    probability = expit(-1.0) * expit(1.0)  # that of the biases, which are left
+    expected = -(np.log(probability) + 3 * np.log(1 - probability)) / 2
+    assert found.item() == pytest.approx(expected)
+
+
+def test_dropout_leaves_out_features(x):
+    network = joint()
+    some, none = (
+        network.of_starts(replace(batch_of(x_or_0), deviates=AllAlike(-9.0, 9.0)), 0.5)
+        for x_or_0 in (x, 0 * x)
+    )
+    torch.testing.assert_close(some, none)
+
+
+def test_dropout_spares_the_cvae_and_the_attention_that_it_is_given(x):
+    network = joint()
+    without, with_dropout = (
+        objective(dropout=dropout).cvae_losses(network, batch_of(x, random=True))
+        for dropout in (0.0, 0.5)
+    )
+    assert with_dropout == without
+
+
+def test_dropout_spares_predictions(x):
+    network = joint()
+    for found, expected in zip(
+        network(batch_of(x, random=True)), network(batch_of(x)), strict=True
+    ):
+        assert torch.equal(found, expected)
 
 
 class Said(JointDGAM):

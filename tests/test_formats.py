@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skdgam.formats import read_intervals, read_labels, write_intervals, write_track
+from skdgam.formats import (
+    read_intervals,
+    read_labels,
+    read_track,
+    write_intervals,
+    write_track,
+)
 from skdgam.intervals import make_intervals
 
 ANNOTATIONS = {
@@ -127,8 +133,8 @@ def test_subtitles_have_no_tags(tmp_path):
     assert (tmp_path / "a.srt").read_text().splitlines()[2] == "‹b›x --› y"
 
 
-times = st.floats(0, 1e6, allow_nan=False)
-text = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
+times = st.integers(0, 10**12).map(lambda microseconds: microseconds / 10**6)
+text = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=8)
 pairs = st.tuples(times, times).map(sorted)
 rows = st.lists(st.tuples(pairs, text, st.floats(-1e3, 1e3)), max_size=4)
 
@@ -140,7 +146,7 @@ def made(rows, scored):
 
 
 @given(videos=st.dictionaries(text, rows, max_size=3), scored=st.booleans())
-@pytest.mark.parametrize("suffix", [".json", ".csv"])
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".tsv"])
 def test_what_is_written_is_read_again(tmp_path_factory, suffix, videos, scored):
     path = tmp_path_factory.mktemp("files") / f"file{suffix}"
     intervals = {name: made(of_video, scored) for name, of_video in videos.items()}
@@ -149,6 +155,26 @@ def test_what_is_written_is_read_again(tmp_path_factory, suffix, videos, scored)
     assert list(again) == list(intervals)
     for name, found in intervals.items():
         assert again[name].tolist() == found.tolist()
+
+
+@given(rows=rows, scored=st.booleans())
+@pytest.mark.parametrize("suffix", [".srt", ".vtt", ".txt", ".tsv"])
+def test_a_track_that_is_written_is_read_again(tmp_path_factory, suffix, rows, scored):
+    path = tmp_path_factory.mktemp("files") / f"track{suffix}"
+    # In one line, and with no bracket where that could be taken for a score or a tag.
+    rows = [
+        (pair, " ".join(label.translate(str.maketrans("<>()&", "‹›[]+")).split()) or "x", score)
+        for pair, label, score in rows
+    ]
+    intervals = made(rows, scored)
+    write_track(path, intervals)
+    again = read_track(path)
+    expected = intervals[np.argsort(intervals["start"], kind="stable")]
+    assert again["label"].tolist() == expected["label"].tolist()
+    for name, digits in {"start": 5e-4, "end": 5e-4, "score": 5e-3}.items():
+        if name in again.dtype.names:
+            np.testing.assert_allclose(again[name], expected[name], rtol=0, atol=digits + 1e-9)
+    assert ("score" in again.dtype.names) == (scored and bool(rows))
 
 
 def test_json_is_what_activitynet_evaluates(tmp_path):
@@ -249,10 +275,13 @@ def test_intervals_of_another_form(tmp_path, change):
         ("video,start,label\n", "lacks end"),
         ("video,start,end,label\na,1,2\n", "line 2: a row must have 4 values"),
         ("video,start,end,label\na,1,2,jump,3\n", "line 2: a row must have 4 values"),
-        ("video,start,end,label\na,1,two,jump\n", "line 2, video 'a': start '1', end 'two'; these"),
-        ("video,start,end,label\na,1,inf,jump\n", "these must be finite numbers"),
-        ("video,start,end,label\na,2,1,jump\n", "line 2, video 'a': start '2', end '1'; these"),
-        ('video,start,end,label\n"a,1,2,jump\n', "line 1, is no CSV: unexpected end"),
+        ("video,start,end,label\na,1,two,jump\n", "line 2, video 'a': start '1', end 'two', label"),
+        ("video,start,end,label\na,1,inf,jump\n", "end 'inf', .* times must be seconds"),
+        (
+            "video,start,end,label\na,2,1,jump\n",
+            "line 2, video 'a': start '2', end '1', .* not before",
+        ),
+        ('video,start,end,label\n"a,1,2,jump\n', "is no CSV: unexpected end"),
     ],
 )
 def test_csv_of_another_form(tmp_path, text, match):
@@ -263,7 +292,7 @@ def test_csv_of_another_form(tmp_path, text, match):
 def test_csv_of_another_encoding(tmp_path):
     path = tmp_path / "file.csv"
     path.write_bytes("video,label\na,käse\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not in UTF-8, as CSV files must be .* Save it so."):
+    with pytest.raises(ValueError, match="is not in UTF-8, as tables must be .* Save it so."):
         read_labels(path)
 
 
@@ -324,3 +353,103 @@ def test_csv_knows_no_subsets(tmp_path):
 def test_a_file_that_is_not_there():
     with pytest.raises(FileNotFoundError):
         read_intervals(Path("nowhere.json"))
+
+
+# --- what other programs write ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Video,Start,END, Label\na,61.5,4:00,jump\n",
+        "sep=;\nvideo;start;end;label\na;61,5;240;jump\n",
+        "sep=,\nvideo,start,end,label\na,1:01.5,0:04:00,jump\n",
+        "filename\tonset\toffset\tevent_label\na\t61.5\t240.0\tjump\n",
+        "video,start,end,label\r\na,6.15e1,240.,jump\r\n,,,\r\n",
+    ],
+    ids=["headings", "decimal commas", "clock times", "sound events", "empty rows"],
+)
+def test_tables_as_others_write_them(tmp_path, text):
+    path = tmp_path / "file.tsv"
+    path.write_text(text, newline="")
+    assert read_intervals(path)["a"].tolist() == [(61.5, 240.0, "jump")]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("video,start,end,label\na,1_5,20,jump\n", "start '1_5'"),
+        ('video,start,end,label\na,"1,500",2000,jump\n', "start '1,500'"),
+        ("video,start,end,label\na,1,2,\n", "label ''.*no cell may be empty"),
+        ("video,start,end,label\n,1,2,jump\n", "line 2: the row names no video"),
+        ("video,start,end,label,Label\na,1,2,jump,run\n", "has label twice"),
+    ],
+)
+def test_cells_that_could_mean_two_things(tmp_path, text, match):
+    with pytest.raises(ValueError, match=match):
+        read_intervals(as_csv(tmp_path, text))
+
+
+def test_json_of_two_entries_of_one_name(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text('{"results": {"a": [], "a": []}}')
+    with pytest.raises(ValueError, match="has 'a' twice"):
+        read_intervals(path)
+
+
+def test_times_have_no_digits_of_rounding(tmp_path):
+    path = tmp_path / "found.csv"
+    write_intervals(path, {"a": make_intervals([0.1 + 0.2], [9.440000000000001], "jump")})
+    assert path.read_text().splitlines()[1] == "a,0.3,9.44,jump"
+
+
+def test_subtitles_as_others_write_them(tmp_path):
+    path = tmp_path / "a.vtt"
+    path.write_text(
+        "WEBVTT - a\n\nNOTE by hand\n\nfirst\n01:02.500 --> 01:04.000 align:start\nhigh\njump\n\n"
+        "00:01:10.000 --> 00:01:12.000\nrun &amp; hide\n"
+    )
+    assert read_track(path).tolist() == [(62.5, 64.0, "high jump"), (70.0, 72.0, "run & hide")]
+
+
+def test_label_tracks_with_frequencies(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("1.5\t2.5\tjump\n\\\t100.0\t200.0\n")
+    assert read_track(path).tolist() == [(1.5, 2.5, "jump")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("a.txt", "1.5\t2.5\n", "line 1: from '1.5' to '2.5', ''; an interval needs"),
+        ("a.srt", "1\n00:00:02,000 --> 00:00:01,000\njump\n", "line 2: from '00:00:02,000'"),
+        ("a.tsv", "tier\tbegin\n", "lacks end, label"),
+        ("a.doc", "", "must end in .srt, .vtt, .txt, .tsv, which says what it is"),
+    ],
+)
+def test_tracks_of_another_form(tmp_path, name, text, match):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=match):
+        read_track(tmp_path / name)
+
+
+def test_a_track_of_another_encoding(tmp_path):
+    (tmp_path / "a.txt").write_bytes("1\t2\tkäse\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="is not in UTF-8, as tracks must be"):
+        read_track(tmp_path / "a.txt")
+
+
+def test_a_folder_of_label_tracks_is_a_file_a_recording(tmp_path):
+    (tmp_path / "a.txt").write_text("1\t2\trun\n3\t4\tjump\n")
+    (tmp_path / "b.txt").write_text("")
+    assert read_intervals(tmp_path)["a"].tolist() == [(1, 2, "run"), (3, 4, "jump")]
+    assert read_labels(tmp_path) == {"a": ["jump", "run"], "b": []}
+    (tmp_path / "a.srt").write_text("")
+    with pytest.raises(ValueError, match="it has two of 'a'"):
+        read_intervals(tmp_path)
+
+
+def test_a_folder_of_anything_else(tmp_path):
+    (tmp_path / "a.npy").write_text("")
+    with pytest.raises(ValueError, match=r"a label track for each recording .*; it has none"):
+        read_intervals(tmp_path)

@@ -42,8 +42,28 @@ def test_what_is_no_label(label):
 
 @pytest.mark.parametrize("dtype", ["c16", "m8[s]", "M8[s]", "S1"])
 def test_dtypes_that_are_none_of_labels(dtype):
-    with pytest.raises(ValueError, match="The labels are of dtype"):
+    with pytest.raises(ValueError, match="The labels are of type"):
         make_intervals([0], [1], np.zeros(1, dtype))
+
+
+@pytest.mark.parametrize(
+    ("columns", "match"),
+    [
+        (([0, 1], [2], "a"), r"end has shape \(1,\), but start has \(2,\)"),
+        (([0, 1], [2, 3], ["a"]), r"label has shape \(1,\)"),
+        (([0, 1], [2, 3], "a", [0.5]), r"score has shape \(1,\)"),
+        (([0, 5], [2, 3], "a"), r"Interval 1 is \(5.0, 3.0, 'a'\); it needs finite times"),
+        (([0], [np.nan], "a"), "finite"),
+        (([0], [None], "a"), "finite"),
+        ((["0"], [1], "a"), r"start is \['0'\]; times are numbers of seconds"),
+        ((np.zeros(1, "m8[s]"), [1], "a"), "start is .* numbers of seconds"),
+        (([0, 1], [2, 3], ["a", 1]), "The labels are of type int, str"),
+        (([0], [2], "a", ["high"]), "score is"),
+    ],
+)
+def test_columns_that_are_no_intervals(columns, match):
+    with pytest.raises(ValueError, match=match):
+        make_intervals(*columns)
 
 
 def test_make_intervals_keeps_the_dtype_of_labels():

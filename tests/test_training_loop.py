@@ -259,6 +259,30 @@ def test_the_epoch_that_stops_early_is_reported_as_the_last(videos):
     assert told == [False, False, True]
 
 
+def stop_at_once(videos, patience, max_epochs=9, **options):
+    """Train and watch videos whose loss never gets better than after the first epoch."""
+    watched = EarlyStopping(
+        videos.subset(IS_WATCHED),
+        IS_LABELLED[IS_WATCHED],
+        patience,
+        lambda network, videos: np.full((len(videos), 2), 0.25),
+        exclusive=True,
+    )
+    return train(make_trainer(), videos, IS_LABELLED, max_epochs, early_stopping=watched, **options)
+
+
+def test_a_patience_of_one_epoch_is_over_after_two(videos):
+    assert len(stop_at_once(videos, patience=1)["validation"]) == 2
+
+
+def test_patience_is_counted_across_a_checkpoint(videos, tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "checkpoint"
+    stop_at_once(videos, patience=3, max_epochs=3, checkpoint=Checkpoint(path, 1, {}))
+    resumed = stop_at_once(videos, patience=3, checkpoint=Checkpoint(path, 1, {}))
+    assert len(resumed["validation"]) == 4
+
+
 def test_what_is_resumed_may_stay_the_best(videos):
     trainer = make_trainer()
     train(trainer, videos, IS_LABELLED, 1)

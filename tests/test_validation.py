@@ -9,12 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skdgam._validation import (
-    check_annotations,
-    check_durations,
-    check_weak_labels,
-    clip_to_videos,
-)
+from skdgam._labels import check_weak_labels
+from skdgam._validation import check_annotations, check_durations, clip_to_videos
 from skdgam.intervals import make_intervals
 
 TIMES = [("start", "f8"), ("end", "f8"), ("label", "f8")]
@@ -107,6 +103,21 @@ def test_a_frame_is_refused():
         check_weak_labels(pd.DataFrame({"a": [0, 1], "b": [1, 0]}), 2)
 
 
+def test_a_triple_whose_label_comes_first_is_no_three_labels():
+    with pytest.raises(ValueError, match=r"y\[0\] is \[\('jump', 0, 2\)\]; an interval is"):
+        check_weak_labels([[("jump", 0, 2)], ["run"]], 2)
+
+
+def test_an_interval_without_a_label():
+    with pytest.raises(ValueError, match=r"an interval is \(start, end, label\)"):
+        check_weak_labels([[(0, 2)], ["run"]], 2)
+
+
+def test_one_interval_for_each_video_goes_into_a_list():
+    with pytest.raises(ValueError, match="intervals of a video go into a list"):
+        check_annotations([(0, 2, "a"), (1, 4, "a")])
+
+
 def test_times_are_not_even_read_for_labels():
     nonsense = [[(9.0, -3.0, "jump")], [("soon", None, "run")]]
     assert check_weak_labels(nonsense, 2)[0].tolist() == ["jump", "run"]
@@ -164,9 +175,12 @@ def test_annotations_get_one_label_dtype():
         ([["a"]], r"y\[0\] is \['a'\], but mAP needs the annotated intervals"),
         ([{"a"}], "weak_label_scorer"),
         (np.eye(2), "y is an indicator matrix, but mAP needs"),
-        ([[(0, 1, "a"), (3.0, 2.0, "a")]], r"y\[0\]\[1\] is \(3.0, 2.0, 'a'\); .* end >= start"),
-        ([[], [(3, 1, "a")]], r"y\[1\]\[0\] is \(3.0, 1.0, 'a'\)"),
-        ([[(0, np.inf, "a")]], r"y\[0\]\[0\] is \(0.0, inf, 'a'\); an interval needs finite times"),
+        (
+            [[(0, 1, "a"), (3.0, 2.0, "a")]],
+            r"y\[0\]: Interval 1 is \(3.0, 2.0, 'a'\); .* not before the start",
+        ),
+        ([[], [(3, 1, "a")]], r"y\[1\]: Interval 0 is \(3.0, 1.0, 'a'\)"),
+        ([[(0, np.inf, "a")]], r"y\[0\]: Interval 0 is \(0.0, inf, 'a'\); it needs finite times"),
         ([[(np.nan, 1, "a")]], "finite times"),
         ([[("x", 1, "a")]], r"y\[0\] has the times \['x'\]; times must be numbers, in seconds"),
         ([[(np.timedelta64(1, "s"), np.timedelta64(2, "s"), "a")]], "times must be numbers"),

@@ -11,8 +11,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skdgam._labels import check_classes
 from skdgam._typing import Indexed, PathOrName
-from skdgam._validation import check_classes
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import presets
 from skdgam.dgam.joint import JointDGAM, JointObjective

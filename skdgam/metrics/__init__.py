@@ -1,4 +1,4 @@
-"""Average precision as ActivityNet's evaluation computes it, errors, agreement with labels."""
+"""Average precision as ActivityNet computes it, F1 of events, errors, agreement with labels."""
 
 from skdgam.metrics._average_precision import (
     average_precision,
@@ -7,13 +7,17 @@ from skdgam.metrics._average_precision import (
     precision_at_recall,
 )
 from skdgam.metrics._error_analysis import error_analysis
+from skdgam.metrics._events import F1Scores, event_f1, segment_f1
 from skdgam.metrics._label_agreement import label_agreement
 
 __all__ = [
+    "F1Scores",
     "average_precision",
     "check_thresholds",
     "error_analysis",
+    "event_f1",
     "label_agreement",
     "mean_average_precision",
     "precision_at_recall",
+    "segment_f1",
 ]

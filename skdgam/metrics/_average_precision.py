@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skdgam._validation import check_annotations, check_detections
+from skdgam._validation import check_evaluation
 from skdgam.intervals import plain_labels, tiou
 
 __all__ = ["average_precision", "mean_average_precision", "precision_at_recall"]
@@ -165,8 +165,7 @@ def _by_class(
     classes: npt.ArrayLike | None,
 ) -> tuple[np.ndarray, Iterator[tuple[int, np.ndarray, int]]]:
     """Classes, and of those with ground truth: their row, hits best score first, and intervals."""
-    truth = check_annotations(y_true, name="y_true")
-    detections = check_detections(y_pred, n_videos=len(truth))
+    truth, detections = check_evaluation(y_true, y_pred)
     if not truth:
         raise ValueError("y_true is empty; it must have one entry for each video.")
     truth_video, true = flatten(truth)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from skdgam._validation import check_annotations, check_detections
+from skdgam._validation import check_evaluation
 from skdgam.intervals import intersection, make_intervals, tiou
 from skdgam.metrics._average_precision import (
     area_under_precision,
@@ -88,9 +88,8 @@ def error_analysis(
     (0.25, 0.5, 0.25)
     """
     (threshold,) = check_thresholds(tiou_threshold)
-    mean_ap = float(mean_average_precision(y_true, y_pred, threshold).item())
-    truth = check_annotations(y_true, name="y_true")
-    detections = check_detections(y_pred, n_videos=len(truth))
+    truth, detections = check_evaluation(y_true, y_pred)
+    mean_ap = float(mean_average_precision(truth, detections, threshold).item())
     truth_video, true = flatten(truth)
     _, found = flatten(detections)
     errors = np.empty(len(found), dtype="U10")

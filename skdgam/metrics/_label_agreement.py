@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 from sklearn.utils import Bunch
 
+from skdgam._labels import check_weak_labels
+from skdgam._names import matched
 from skdgam._typing import Indexed
-from skdgam._validation import check_detections, check_weak_labels
+from skdgam._validation import check_detections
 from skdgam.metrics._average_precision import check_same_kind
 
 __all__ = ["label_agreement"]
@@ -59,6 +61,7 @@ def label_agreement(y: Indexed, y_pred: Sequence[np.ndarray]) -> Bunch:
     >>> agreement.threshold, agreement.f1
     (0.7, 1.0)
     """
+    y, y_pred = matched(y, y_pred)
     classes, is_labelled = check_weak_labels(y, len(y))
     detections = check_detections(y_pred, len(y))
     labels = np.concatenate([found["label"] for found in detections])

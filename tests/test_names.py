@@ -1,0 +1,153 @@
+"""What is given by the names of videos: dicts, Series and frames, in whatever order."""
+
+import numpy as np
+import pytest
+
+from skdgam import DGAMLocalizer, MultiStreamLocalizer
+from skdgam.datasets import make_untrimmed
+from skdgam.metrics import error_analysis, label_agreement, mean_average_precision
+from skdgam.model_selection import separability_scorer, video_level_scorer
+
+pd = pytest.importorskip("pandas")
+
+X, Y = make_untrimmed(n_videos=10, n_features=8, n_classes=2, random_state=0)
+NAMES = [f"run_{i}" for i in range(10)]
+BY_NAME = dict(zip(NAMES, X, strict=True))
+OTHERWISE = NAMES[::-1]  # the order in which the other side is given
+
+
+def localizer(**params):
+    return DGAMLocalizer(max_epochs=2, n_starts=1, device="cpu", random_state=0, **params)
+
+
+def tidy(intervals, names=OTHERWISE):
+    """A frame of the intervals of videos, with a row of its name alone for an empty one."""
+    rows = [
+        {"video": name, "start": start, "end": end, "label": label}
+        for name in names
+        for start, end, label in intervals[name].tolist()
+    ]
+    return pd.DataFrame(rows + [{"video": name} for name in names if not len(intervals[name])])
+
+
+TRUTH = dict(zip(NAMES, Y, strict=True))
+LABELS = {name: sorted(set(TRUTH[name]["label"].tolist())) for name in OTHERWISE}
+FORMS_OF_LABELS = {
+    "a dict": LABELS,
+    "a Series": pd.Series(LABELS),
+    "a tidy frame of labels": pd.DataFrame(
+        [(name, label) for name in OTHERWISE for label in LABELS[name] or [None]],
+        columns=["video", "label"],
+    ),
+    "a tidy frame of intervals": tidy(TRUTH),
+    "an indicator frame": pd.DataFrame(
+        {c: [int(c in LABELS[n]) for n in OTHERWISE] for c in ("action 0", "action 1")},
+        index=OTHERWISE,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return localizer().fit(X, Y)
+
+
+@pytest.mark.parametrize("y", FORMS_OF_LABELS.values(), ids=FORMS_OF_LABELS.keys())
+def test_labels_are_joined_to_features_by_name(y, fitted):
+    model = localizer().fit(BY_NAME, y)
+    for name, weight in fitted.weights_.items():
+        np.testing.assert_array_equal(model.weights_[name], weight, err_msg=name)
+
+
+def test_features_may_be_a_series(fitted):
+    model = localizer().fit(pd.Series([*X], index=NAMES), LABELS)
+    np.testing.assert_array_equal(model.predict_proba(BY_NAME), fitted.predict_proba(X))
+
+
+def test_an_indicator_frame_without_names_goes_by_position(fitted):
+    y = FORMS_OF_LABELS["an indicator frame"].iloc[::-1].reset_index(drop=True)
+    model = localizer().fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_unknown_labels_are_none_in_a_dict():
+    some = {name: None if name == "run_3" else labels for name, labels in LABELS.items()}
+    expected = localizer().fit([*X[:3], *X[4:]], [*Y[:3], *Y[4:]])
+    np.testing.assert_array_equal(
+        localizer().fit(BY_NAME, some).predict_proba(X), expected.predict_proba(X)
+    )
+
+
+def test_streams_are_joined_by_name():
+    streams = [("a", localizer(), slice(0, 4)), ("b", localizer(), slice(4, 8))]
+    by_name, plain = (MultiStreamLocalizer(streams).fit(*of) for of in ((BY_NAME, LABELS), (X, Y)))
+    np.testing.assert_array_equal(by_name.predict_proba(BY_NAME), plain.predict_proba(X))
+
+
+@pytest.mark.parametrize("y", [TRUTH, tidy(TRUTH)], ids=["a dict", "a frame"])
+def test_score_joins_intervals_and_durations_by_name(fitted, y):
+    durations = np.arange(50.0, 60.0)
+    by_name = dict(zip(NAMES, durations, strict=True))
+    with pytest.warns(UserWarning, match="past their end"):
+        expected = fitted.score(X, Y, durations)
+    with pytest.warns(UserWarning, match="past their end"):
+        assert fitted.score(BY_NAME, y, by_name) == expected
+
+
+def test_a_frame_of_detections_has_the_names(fitted):
+    frame = fitted.predict_frame(BY_NAME)
+    assert set(frame["video"]) <= set(NAMES)
+    assert mean_average_precision(TRUTH, frame) == mean_average_precision(Y, fitted.predict(X))
+
+
+def test_a_frame_of_detections_without_names_goes_by_index(fitted):
+    expected = mean_average_precision(Y, fitted.predict(X))
+    assert mean_average_precision(Y, fitted.predict_frame(X)) == expected
+
+
+@pytest.mark.parametrize("measure", [mean_average_precision, error_analysis, label_agreement])
+def test_measures_join_by_name(fitted, measure):
+    found = dict(zip(NAMES, fitted.predict(X), strict=True))
+    expected = measure(Y, [*found.values()])
+    joined = measure(tidy(TRUTH, NAMES), {name: found[name] for name in OTHERWISE})
+    np.testing.assert_equal(joined, expected)
+
+
+@pytest.mark.parametrize("scorer", [separability_scorer, video_level_scorer])
+def test_scorers_join_by_name(fitted, scorer):
+    assert scorer(fitted, BY_NAME, LABELS) == scorer(fitted, X, Y)
+
+
+def test_a_video_without_an_entry_is_named():
+    without = {name: labels for name, labels in LABELS.items() if name != "run_7"}
+    with pytest.raises(ValueError, match=r"y says nothing of 'run_7' \(1 such videos of 10\)"):
+        localizer().fit(BY_NAME, without)
+
+
+def test_names_on_one_side_only():
+    with pytest.raises(TypeError, match="y goes by the names of videos, such as 'run_9', but X"):
+        localizer().fit(X, LABELS)
+    with pytest.raises(TypeError, match="y_true goes by the names of videos, but y_pred does not"):
+        mean_average_precision(TRUTH, [()] * 10)
+
+
+def test_detections_in_a_video_that_the_truth_does_not_know(fitted):
+    found = dict(zip(NAMES, fitted.predict(X), strict=True))
+    with pytest.raises(ValueError, match=r"y_pred has detections in 'other' \(1 such videos"):
+        mean_average_precision(TRUTH, found | {"other": found["run_0"]})
+
+
+def test_a_frame_that_is_neither_tidy_nor_an_indicator():
+    with pytest.raises(TypeError, match="A frame has the columns name, action; it must have video"):
+        localizer().fit(BY_NAME, pd.DataFrame({"name": NAMES, "action": ["a"] * 10}))
+
+
+def test_detections_may_be_tuples():
+    found = [[(0.0, 4.0, "a", 0.9)], []]
+    assert mean_average_precision([[(0, 4, "a")], [(1, 2, "a")]], found, 0.5) == 0.5
+
+
+def test_an_error_names_the_video(fitted):
+    broken = BY_NAME | {"run_4": np.full_like(X[4], np.nan)}
+    with pytest.raises(ValueError, match=r"X\[4\] \(run_4\) is nan"):
+        fitted.predict(broken)
