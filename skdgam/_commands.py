@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+from contextlib import suppress
 from decimal import ROUND_FLOOR, Context
 from pathlib import Path
 
@@ -45,12 +46,12 @@ def fit(arguments):
     if missing:
         raise Refused(
             f"{arguments.labels} has labels of {missing[0]!r} ({len(missing)} such videos), of "
-            f"which {arguments.features[0]} has no features; names must be those of the files, "
-            "without their ending."
+            f"which {arguments.features[0]} has no features: it has {_some(X.names.tolist())}. "
+            "Names must be those of the files, without their ending."
         )
     if len(labels) < len(X):
         n_left = len(X) - len(labels)
-        print(f"Left out: {n_left} of {len(X)} videos, which {arguments.labels} has no row of.")
+        print(f"Left out: {n_left} of {_count(len(X), 'video')}, without labels.")
     X = X[np.isin(X.names, list(labels))]
     localizers = _localizers(arguments)
     model, *others = localizers
@@ -59,8 +60,12 @@ def fit(arguments):
         model = MultiStreamLocalizer([*zip(names, localizers, X.columns(), strict=True)])
     y = [labels[name] for name in X.names.tolist()]
     classes = set().union(*y)
-    plural = "es" * (len(classes) != 1)
-    print(f"Training on {len(X)} videos of {len(classes)} class{plural}: {_some(classes)}.")
+    lengths = [len(video) for video in X]
+    print(
+        f"Training on {_count(len(X), 'video')} of {_count(len(classes), 'class')} "
+        f"({_some(classes)}): {_count(sum(lengths), 'snippet')} of {X[0].shape[1]} features, "
+        f"{min(lengths)} to {max(lengths)} a video."
+    )
     print(_snippet(localizers[0]))
     try:
         model.fit(X, y, checkpoint)
@@ -106,8 +111,11 @@ def _localizers(arguments):
     known = method().get_params()
     for name in params:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1) or ["max_epochs"]
-            raise Refused(f"--set {name}=…: there is no such parameter; {close[0]!r} is one.")
+            close = difflib.get_close_matches(name, known, n=1) or sorted(known)
+            raise Refused(
+                f"--set {name}=…: {method.__name__} has no such parameter; "
+                f"{', '.join(close)} {'is one' if len(close) == 1 else 'are all'}."
+            )
     presets = chosen * n_streams if len(chosen) < n_streams else chosen
     localizers = [method() for _ in range(n_streams)]
     for localizer, name in zip(localizers, presets, strict=False):
@@ -174,7 +182,8 @@ def predict(arguments):
         reason = f"{arguments.output} has the detections of {len(found)} of {len(X)} videos"
         raise KeyboardInterrupt(reason) from interruption
     n_found = sum(map(len, found.values()))
-    print(f"{n_found} detections in {len(found)} videos: {arguments.output}")
+    where = f"{_count(len(found), 'video')}: {arguments.output}"
+    print(f"{_count(n_found, 'detection')} in {where}")
 
 
 def evaluate(arguments):
@@ -199,6 +208,9 @@ def _evaluate(arguments, truth):
     from skdgam.metrics import average_precision, error_analysis
 
     y_true = list(truth.values())
+    n_empty = sum(not len(video) for video in y_true)
+    if n_empty:
+        print(f"{_count(n_empty, 'video')} without annotations: what is detected there is wrong.")
     y_pred = _detections_of(arguments, truth, [video["label"] for video in y_true])
     thresholds = PROTOCOLS[arguments.protocol]
     ap = 100 * average_precision(y_true, y_pred, thresholds)
@@ -247,11 +259,17 @@ def _detections_of(arguments, videos, labels):
         raise Refused(f"{arguments.detections} has no detections with scores.")
     unknown = set(detections) - set(videos)
     if unknown == set(detections):
-        raise Refused(f"No video of {arguments.detections} is in {arguments.annotations}.")
+        raise Refused(
+            f"No video of {arguments.detections} ({_some(detections)}) is in "
+            f"{arguments.annotations} ({_some(videos)})."
+        )
     n_found = len(detections) - len(unknown)
-    print(f"{n_found} of the {len(videos)} annotated videos have detections.")
+    missed = "; what the others show counts as missed" * (n_found < len(videos))
+    print(f"{n_found} of {_count(len(videos), 'annotated video')} have detections{missed}.")
     if unknown:
-        print(f"Left out: {len(unknown)} of {len(detections)} videos, without annotations.")
+        print(
+            f"Left out: {len(unknown)} of {_count(len(detections), 'video')}, without annotations."
+        )
     found = set(np.concatenate([*detections.values()])["label"].tolist())
     true = set().union(*labels)
     if found and not found & true:
@@ -259,6 +277,12 @@ def _detections_of(arguments, videos, labels):
             f"No class of {arguments.detections} ({_some(found)}) is in {arguments.annotations} "
             f"({_some(true)})."
         )
+    _compare_classes(found, true)
+    return [detections.get(name, first[:0]) for name in videos]
+
+
+def _compare_classes(found, true):
+    """Say which classes are detected or annotated alone, and which of those differ by a hair."""
     for classes, where in ((true - found, "annotated"), (found - true, "detected")):
         if classes:
             print(f"Only {where}: {_some(classes)}.")
@@ -266,7 +290,12 @@ def _detections_of(arguments, videos, labels):
         alike = [other for other in sorted(found - true) if _plain(one) == _plain(other)]
         if alike:
             print(f"'{one}' and '{alike[0]}' are two classes; are they meant to be one?")
-    return [detections.get(name, first[:0]) for name in videos]
+
+
+def _count(n, what):
+    """A number of things, in words."""
+    plural = "es" if what.endswith("s") else "s"
+    return f"{n:,} {what}{plural * (n != 1)}"
 
 
 def _some(names):
@@ -294,7 +323,7 @@ def export(arguments):
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name, intervals in found.items():
         write_track(paths[name], intervals)
-    print(f"{len(found)} files in {arguments.output}")
+    print(f"{_count(len(found), 'file')} in {arguments.output}")
 
 
 def plot(arguments):
@@ -308,9 +337,9 @@ def plot(arguments):
     names = X.names.tolist()
     unknown = sorted(set(arguments.video or []) - set(names))
     if unknown:
-        raise Refused(f"There is no video {unknown[0]!r}; there are {', '.join(names[:5])}, …")
+        raise Refused(f"There is no video {unknown[0]!r}, but {_some(names)}.")
     X = X[[names.index(name) for name in arguments.video or names[:3]]]
-    truth = _truth(arguments, X.names.tolist())
+    truth = _truth(arguments, X.names.tolist(), map(str, model.classes_.tolist()))
     y = None if truth is None else [truth.get(name, []) for name in X.names.tolist()]
     import matplotlib as mpl
 
@@ -330,7 +359,7 @@ def _good(arguments, found):
     return {name: d[d["score"] >= arguments.min_score] for name, d in found.items()}
 
 
-def _truth(arguments, names):
+def _truth(arguments, names, classes):
     """The annotations to show beside recordings of these names, if there are any."""
     from skdgam.formats import read_intervals
 
@@ -345,6 +374,8 @@ def _truth(arguments, names):
         )
     if missing:
         print(f"Without annotations: {_some(missing)}.")
+    shown = [truth[name]["label"].tolist() for name in names if name in truth]
+    _compare_classes(set(classes), set().union(*shown))
     return truth
 
 
@@ -370,15 +401,18 @@ def report(arguments):
     if arguments.media:
         paths = sorted(arguments.media.iterdir())
         media = {path.stem: path for path in paths if path.suffix.lower() in VIDEO + AUDIO}
+        silent = [name for name in found if name not in media]
+        if silent:
+            print(f"Without a video or sound in {arguments.media}: {_some(silent)}.")
     write_report(
         arguments.output,
         found,
-        _truth(arguments, found),
+        _truth(arguments, found, np.concatenate([*found.values()])["label"].tolist()),
         attention=attention,
         media=media,
         title=arguments.title,
     )
-    print(f"{len(found)} recordings: {arguments.output}")
+    print(f"{_count(len(found), 'recording')}: {arguments.output}")
 
 
 def info(arguments):
@@ -387,7 +421,8 @@ def info(arguments):
 
     model = load(arguments.model)
     print(f"{type(model).__name__} of {model.n_features_in_} features")
-    print(f"{len(model.classes_)} classes: {', '.join(map(str, model.classes_.tolist()))}")
+    classes = ", ".join(map(str, model.classes_.tolist()))
+    print(f"{_count(len(model.classes_), 'class')}: {classes}")
     for name, stream in getattr(model, "localizers_", {"": model}).items():
         default = type(stream)().get_params()
         title = f"stream {name}, " if name else ""
@@ -423,14 +458,19 @@ def _features(paths):
 
 
 def _parameter(text):
-    """Read NAME=VALUE, where the value is JSON or else text."""
+    """Read NAME=VALUE, where the value is JSON, a word of Python, a number, or else text."""
     name, sign, value = text.partition("=")
     if not sign:
         raise Refused(f"--set {text} must be NAME=VALUE, such as max_epochs=100.")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    words = {"true": True, "false": False, "none": None}
+    if value.lower() in words:
+        return name, words[value.lower()]
+    for read in (json.loads, float):  # 1e2 and .5 are numbers, too
+        with suppress(ValueError):
+            number = read(value)
+            whole = isinstance(number, float) and number.is_integer()
+            return name, int(number) if whole else number
+    return name, value
 
 
 def _track(steps):

@@ -7,7 +7,7 @@ import numpy as np
 
 from skdgam.intervals import make_intervals
 
-__all__ = ["by_name", "in_order", "matched"]
+__all__ = ["by_name", "in_order", "matched", "names_of"]
 
 
 def by_name(given: Any) -> Mapping[Any, Any] | None:
@@ -26,6 +26,12 @@ def by_name(given: Any) -> Mapping[Any, Any] | None:
     if hasattr(given, "iloc") and len(given) and all(isinstance(name, str) for name in given.index):
         return dict(zip(given.index, given, strict=True))
     return None
+
+
+def names_of(X: Any) -> Any:
+    """Names of the videos of features, if they have any."""
+    named = by_name(X)
+    return getattr(X, "names", None) if named is None else [*named]
 
 
 def in_order(given: Any, names: Any, name: str = "y", missing: Any = None) -> Any:

@@ -23,7 +23,7 @@ from skdgam._labels import (
     short,
 )
 from skdgam._names import matched
-from skdgam.intervals import make_intervals
+from skdgam.intervals import intersection, make_intervals
 
 __all__ = [
     "check_annotations",
@@ -32,6 +32,9 @@ __all__ = [
     "check_evaluation",
     "clip_to_videos",
 ]
+
+
+OTHER_UNIT = 20  # times as late: more than detections in the same recordings can be
 
 
 def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> list[np.ndarray]:
@@ -129,7 +132,21 @@ def check_evaluation(y_true: Any, y_pred: Any) -> tuple[list[np.ndarray], list[n
     """Check annotations and detections of the same videos, in one order or by their names."""
     y_true, y_pred = matched(y_true, y_pred)
     truth = check_annotations(y_true, name="y_true")
-    return truth, check_detections(y_pred, len(truth))
+    detections = check_detections(y_pred, len(truth))
+    last_true, last_found = (
+        max((video["end"].max() for video in videos if len(video)), default=np.nan)
+        for videos in (truth, detections)
+    )
+    apart = last_true > OTHER_UNIT * last_found or last_found > OTHER_UNIT * last_true
+    if apart and not any(intersection(*of).any() for of in zip(truth, detections, strict=True)):
+        warnings.warn(
+            f"No detection meets a true interval, and the last of y_true ends at {last_true:g}, "
+            f"that of y_pred at {last_found:g}. Both must be in seconds, not in milliseconds, "
+            "frames or snippets.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return truth, detections
 
 
 def check_durations(durations: Any, n_videos: int) -> np.ndarray:

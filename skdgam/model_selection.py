@@ -16,7 +16,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skdgam._features import check_features
 from skdgam._labels import check_weak_labels
-from skdgam._names import by_name, in_order
+from skdgam._names import in_order, names_of
 from skdgam._typing import Indexed
 from skdgam.metrics import check_thresholds, mean_average_precision
 from skdgam.sampling import balanced_folds
@@ -212,8 +212,7 @@ def video_level_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     (2,)
     """
     check_is_fitted(estimator)
-    names = by_name(X)
-    y = in_order(y, getattr(X, "names", None) if names is None else names)
+    y = in_order(y, names_of(X))
     _, is_labelled = check_weak_labels(y, len(X), estimator.classes_)
     occurs = is_labelled.any(axis=0)
     if not occurs.any():
@@ -254,7 +253,13 @@ def separability_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
     Raises
     ------
     ValueError
-        If `y` holds a label that the model was not fitted on, or there are fewer than two videos.
+        If `y` holds a label that the model was not fitted on, or none, or there are fewer than two
+        videos.
+
+    Warns
+    -----
+    UserWarning
+        If a class occurs in one video only, and so counts 0.
 
     Examples
     --------
@@ -276,6 +281,17 @@ def separability_scorer(estimator: Any, X: Indexed, y: Indexed) -> float:
         raise ValueError("separability_scorer needs two videos or more, to learn from and to test.")
     y = in_order(y, videos.names)
     _, is_labelled = check_weak_labels(y, len(videos), estimator.classes_)
+    n_videos = is_labelled.sum(axis=0)
+    if not n_videos.any():
+        raise ValueError("y has no label for any video, so that there is no action to tell apart.")
+    if (n_videos == 1).any():
+        alone = estimator.classes_[n_videos == 1]
+        warnings.warn(
+            f"{alone[0].item()!r} occurs in one video only ({len(alone)} such classes), and counts "
+            "0: separability_scorer learns from one half of the videos and tests on the other.",
+            UserWarning,
+            stacklevel=2,
+        )
     # A snippet a second, so that times are rows.
     detections = estimator.predict(X, durations=videos.lengths)
     found = [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, formats, io, load
+from skdgam._commands import _parameter
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
 from skdgam.formats import read_intervals, write_intervals
@@ -110,8 +112,9 @@ def test_videos_without_a_row_are_left_out(made, tmp_path, capsys):
     labels.write_text("\n".join([*kept, "video 4,"]) + "\n")  # 4 shows nothing
     assert run("fit", made / "rgb", labels, "-o", tmp_path / "model.skdgam", *QUICK) == 0
     told = capsys.readouterr().out
-    assert "Left out: 1 of 12 videos, which" in told
-    assert "Training on 11 videos of 2 classes: " in told
+    assert "Left out: 1 of 12 videos, without labels." in told
+    assert "Training on 11 videos of 2 classes (" in told
+    assert re.search(r"\): [\d,]+ snippets of \d+ features, \d+ to \d+ a video\.", told)
 
 
 DETECTIONS = {
@@ -136,12 +139,44 @@ def test_evaluate_by_hand(by_hand, capsys):
     # One of two jumps is found, at tIoU 0.8.
     assert run("evaluate", *by_hand, "--subset", "test", "--classes", "--errors") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "1 of the 2 annotated videos have detections."
+    missed = "what the others show counts as missed."
+    assert lines[0] == f"1 of 2 annotated videos have detections; {missed}"
     assert lines[1] == "Left out: 1 of 2 videos, without annotations."
     assert lines[2].split() == ["tIoU", *(f"{t / 10:.2f}" for t in range(1, 10)), "mean"]
     assert lines[3].split() == ["jump", *["50.0"] * 8, "0.0", "44.4"]
     assert lines[4].split() == ["mAP", *["50.0"] * 8, "0.0", "44.4"]
     assert lines[-1].split() == ["missed", "50.0", "1"]
+
+
+def test_videos_of_background_are_told(tmp_path, by_hand, capsys):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("video,start,end,label\na,0,5,jump\nx,,,\n")
+    assert run("evaluate", by_hand[0], truth) == 0
+    told = capsys.readouterr().out
+    assert "1 video without annotations: what is detected there is wrong." in told
+
+
+def test_times_in_other_units_are_told(tmp_path, by_hand, capsys):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("video,start,end,label\na,5000,9000,jump\n")
+    assert run("evaluate", by_hand[0], truth) == 0
+    assert "ends at 9000, that of y_pred at 4. Both must be in seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (".48", 0.48),
+        ("1e2", 100),
+        ("False", False),
+        ("none", None),
+        ("[0.1, 0.2]", [0.1, 0.2]),
+        ("classes", "classes"),
+    ],
+)
+def test_values_of_parameters(value, expected):
+    name, read = _parameter(f"a={value}")
+    assert (name, read, type(read)) == ("a", expected, type(expected))
 
 
 def test_protocols_are_of_different_thresholds(by_hand, capsys):
@@ -155,7 +190,7 @@ def test_weak_evaluation_by_hand(by_hand, tmp_path, capsys):
     labels.write_text("video,label\na,jump\nb,jump\nc,\n")
     assert run("evaluate", by_hand[0], labels, "--weak") == 0
     assert capsys.readouterr().out.splitlines() == [
-        "1 of the 3 annotated videos have detections.",
+        "1 of 3 annotated videos have detections; what the others show counts as missed.",
         "Left out: 1 of 2 videos, without annotations.",
         # Of two jumps one ranks first; the other only with the video of background.
         f"Average precision of videos, by their best detections: {(1 + 2 / 3) / 2:.3f}",
@@ -389,7 +424,10 @@ def test_labels_of_unknown_videos(made, tmp_path, capsys):
     ("options", "match"),
     [
         (["--set", "max_epochs"], "--set max_epochs must be NAME=VALUE"),
-        (["--set", "epochs=3"], "--set epochs=…: there is no such parameter; 'max_epochs' is one"),
+        (
+            ["--set", "epochs=3"],
+            "--set epochs=…: DGAMLocalizer has no such parameter; max_epochs ",
+        ),
         (["--set", "max_epochs=0"], "The 'max_epochs' parameter of DGAMLocalizer must be an int"),
         (["--preset", "SENSORS"] * 2, "There are 2 presets for 1 streams; give each one."),
         (["--method", "mil"] * 2, "--method is given more than once; all streams have the same"),
@@ -441,7 +479,7 @@ def test_evaluation_tells_classes_that_are_on_one_side_only(by_hand, tmp_path, c
     assert run("evaluate", found, truth) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [
-        "1 of the 2 annotated videos have detections.",
+        "1 of 2 annotated videos have detections; what the others show counts as missed.",
         "Only annotated: Long Jump, long-jump, run.",
         "Only detected: long_jump.",
         "'Long Jump' and 'long_jump' are two classes; are they meant to be one?",
@@ -488,7 +526,7 @@ def test_a_name_that_would_leave_the_folder(tmp_path, capsys):
 def test_a_video_that_is_not_there(made, tmp_path, capsys):
     plot = ["plot", made / "model.skdgam", made / "rgb", "-o", tmp_path / "picture.png"]
     message = refused(capsys, *plot, "--video", "video 99")
-    assert message.startswith("There is no video 'video 99'; there are video 0, video 1, ")
+    assert message.startswith("There is no video 'video 99', but video 0, video 1, video 10 and ")
 
 
 def test_debug_shows_where_an_error_comes_from(tmp_path):

@@ -474,7 +474,7 @@ def test_detections_of_one_score_are_kept_together():
 
 def test_agreement_of_no_detection():
     found = label_agreement([["a"], []], [detections(), detections()])
-    assert (found.threshold, found.f1, found.average_precision) == (np.inf, 0.0, 0.5)
+    assert (found.threshold, found.f1, found.average_precision) == (np.inf, 0.0, 0.0)
 
 
 def test_labels_and_detections_are_of_one_kind():

@@ -339,3 +339,15 @@ def test_videos_are_searched_once_for_several_thresholds(data):
     scoring = {str(t): localization_scorer(t) for t in (0.1, 0.3, 0.5)}
     cross_validate(Counting(), *data, cv=2, scoring=scoring)
     assert Counting.n_calls == 2
+
+
+def test_separability_needs_a_label(obvious):
+    X, y = obvious
+    with pytest.raises(ValueError, match="no label for any video, so that there is no action"):
+        separability_scorer(Finds([JUMP, RUN]), X, [[] for _ in y])
+
+
+def test_separability_tells_of_a_class_in_one_video(obvious):
+    X, _ = obvious
+    with pytest.warns(UserWarning, match="'run' occurs in one video only"):
+        separability_scorer(Finds([JUMP, RUN]), X[:2], [["jump", "run"], ["jump"]])

@@ -250,6 +250,15 @@ def test_a_pipeline_is_drawn_as_its_localizer(data, model, n_steps):
     np.testing.assert_allclose(display.attention[0], expected.attention[0], atol=1e-4)
 
 
+def test_videos_are_drawn_by_name(data, model):
+    X, y = ({f"run {i}": each for i, each in enumerate(given)} for given in data)
+    display = LocalizationDisplay.from_estimator(model, X, dict(reversed(y.items())), videos=[2])
+    assert display.axes_[0].get_title(loc="left") == "run 2"
+    np.testing.assert_array_equal(display.y_true[0]["start"], y["run 2"]["start"])
+    for kind in (PrecisionRecallDisplay, ErrorAnalysisDisplay):
+        kind.from_estimator(model, X, dict(reversed(y.items())))
+
+
 def test_estimator_reads_no_other_video(data, model):
     X, y = data
     broken = [None, X[1], None]
@@ -356,6 +365,11 @@ def test_training_draws_each_loss(model):
         np.testing.assert_array_equal(line.get_ydata(), model.history_[name])
 
 
+def test_training_of_a_pipeline_is_that_of_its_localizer(model):
+    display = TrainingDisplay.from_estimator(make_pipeline(model))
+    assert display.history is model.history_
+
+
 def test_training_without_the_generative_part_has_one_axes(data, settings):
     model = DGAMLocalizer(**settings, gamma1=0.0).fit(*data)
     (ax,) = TrainingDisplay.from_estimator(model).axes_
@@ -386,5 +400,7 @@ def test_costs_of_errors(data, model):
     analysis = error_analysis(y, model.predict(X), 0.3)
     widths = [bar.get_width() for bar in display.ax_.patches]
     assert widths == pytest.approx([100 * cost for cost in analysis.cost.values()][::-1])
-    counts = [text.get_text() for text in display.ax_.texts]
-    assert counts == [f" {count}" for count in analysis.count.values()][::-1]
+    told = [text.get_text() for text in display.ax_.texts]
+    assert told == [f" {100 * cost:.1f}" for cost in analysis.cost.values()][::-1]
+    names = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert names == [f"{kind} ({count})" for kind, count in analysis.count.items()][::-1]

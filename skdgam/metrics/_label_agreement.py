@@ -76,12 +76,11 @@ def label_agreement(y: Indexed, y_pred: Sequence[np.ndarray]) -> Bunch:
         column = np.searchsorted(every, found["label"])
         np.maximum.at(score[i], column, found["score"])
         is_detected[i, column] = True
+    if not is_detected.any():  # a ranking in which all are equal is none
+        return Bunch(average_precision=0.0, threshold=np.inf, precision=0.0, recall=0.0, f1=0.0)
     occurs = target.any(axis=0)
     mean_ap = average_precision_score(target[:, occurs], score[:, occurs])
     mean_ap = min(float(mean_ap), 1.0)  # rounding
-    if not is_detected.any():
-        return Bunch(average_precision=mean_ap, threshold=np.inf, precision=0.0, recall=0.0, f1=0.0)
-
     ranked, is_hit = score[is_detected], target[is_detected]
     lowest_first = np.argsort(ranked)
     ranked, is_hit = ranked[lowest_first], is_hit[lowest_first]

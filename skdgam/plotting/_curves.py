@@ -1,8 +1,10 @@
 """Losses over epochs, precision over recall, and the cost of errors."""
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skdgam._names import in_order, names_of
 from skdgam.metrics import check_thresholds, error_analysis, precision_at_recall
 from skdgam.plotting._pyplot import import_pyplot
 
@@ -50,7 +52,7 @@ class TrainingDisplay:
 
         Parameters
         ----------
-        estimator : localizer of one stream
+        estimator : localizer of one stream, or Pipeline that ends in one
             Fitted. Its ``loss_groups`` are drawn.
         ax : array-like of Axes, default=None
             As many as there are groups with a term; by default those of a new pyplot figure.
@@ -59,6 +61,8 @@ class TrainingDisplay:
         -------
         display : TrainingDisplay
         """
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
         check_is_fitted(estimator, "history_")
         return cls(history=estimator.history_, groups=estimator.loss_groups or None).plot(ax)
 
@@ -154,6 +158,7 @@ class PrecisionRecallDisplay:
         -------
         display : PrecisionRecallDisplay
         """
+        y = in_order(y, names_of(X))
         return cls.from_predictions(y, estimator.predict(X), tiou_thresholds, ax=ax)
 
     @classmethod
@@ -252,6 +257,7 @@ class ErrorAnalysisDisplay:
         -------
         display : ErrorAnalysisDisplay
         """
+        y = in_order(y, names_of(X))
         return cls.from_predictions(y, estimator.predict(X), tiou_threshold, ax=ax)
 
     @classmethod
@@ -289,11 +295,11 @@ class ErrorAnalysisDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         kinds = list(self.analysis.cost)[::-1]  # the first one on top
         costs = [100 * self.analysis.cost[kind] for kind in kinds]
-        bars = ax.barh(kinds, costs, color=COLORS[0])
-        counts = [f" {self.analysis.count[kind]}" for kind in kinds]
-        ax.bar_label(bars, counts, color="0.35")
+        names = [f"{kind} ({self.analysis.count[kind]})" for kind in kinds]
+        bars = ax.barh(names, costs, color=COLORS[0])
+        ax.bar_label(bars, [f" {cost:.1f}" for cost in costs], color="0.35")
         ax.set_title(f"mAP {100 * self.analysis.mean_ap:.1f} %", loc="left")
-        ax.set_xlabel("points of mAP that each kind of error costs, and how many there are")
+        ax.set_xlabel("points of mAP that each kind of error (how many) costs")
         ax.margins(x=0.12)
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(axis="y", length=0)

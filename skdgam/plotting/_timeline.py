@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
+from skdgam._names import by_name, in_order, names_of
 from skdgam._validation import check_annotations, check_detections, check_durations
 from skdgam.clock import SnippetClock
 from skdgam.plotting._pyplot import import_pyplot
@@ -99,6 +100,7 @@ default=None
         estimator : localizer, or Pipeline that ends in one
             Fitted. It also says which seconds a snippet stands for.
         X : sequence of n arrays of shape (n_snippets_i, n_features)
+            Or a dict of them by name; so may `y` and `durations` be.
         y : sequence of n annotations, default=None
             The true intervals of each video: a list of ``(start, end, label)`` or an interval
             array, in seconds.
@@ -114,6 +116,10 @@ default=None
         display : LocalizationDisplay
         """
         import_pyplot(cls.__name__)  # its absence is better known before all the work
+        known = names_of(X)
+        y, durations = in_order(y, known), in_order(durations, known, "durations")
+        names = known if names is None else names
+        X = X if by_name(X) is None else [*X.values()]
         for name, given in {"y": y, "names": names}.items():
             if given is not None and len(given) != len(X):
                 raise ValueError(f"{name} has {len(given)} entries, but X has {len(X)} videos.")
@@ -210,7 +216,8 @@ default=None
 
         legend = {} if self.y_true is None else {"ground truth": TRUTH_COLOR}
         if len(scores):
-            scale = f"{low:.2g} (light) to {high:.2g} (dark)" if high > low else f"{high:.2g}"
+            ends = f"{low:.2g}", f"{high:.2g}"
+            scale = "{} (light) to {} (dark)".format(*ends) if ends[0] != ends[1] else ends[0]
             legend[f"detection, score {scale}"] = shade((low + high) / 2)
         if self.class_activation is not None:
             legend["T-CAM"] = ACTIVATION_COLOR
