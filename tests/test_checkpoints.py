@@ -13,7 +13,7 @@ from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
 from skdgam._features import check_features
 from skdgam.datasets import make_untrimmed
 from skdgam.presets import PAPER
-from skdgam.training.checkpoints import digest
+from skdgam.training.checkpoints import digest, is_checkpoint
 from skdgam.training.trainer import Trainer
 
 STOPS = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 3}
@@ -214,6 +214,13 @@ def test_a_file_that_is_none_is_refused(data, tmp_path):
     (tmp_path / "text").write_text("no")
     with pytest.raises(ValueError, match="text is no model file of skdgam, or is damaged"):
         localizer().fit(*data, tmp_path / "text")
+
+
+def test_files_that_are_whole_checkpoints_are_known(data, tmp_path):
+    localizer(1).fit(*data, tmp_path / "checkpoint").save(tmp_path / "model")
+    (tmp_path / "text").write_text("no")
+    found = {path.name: is_checkpoint(path) for path in tmp_path.iterdir()}
+    assert found == {"checkpoint": True, "model": False, "text": False}
 
 
 def test_a_checkpoint_is_no_model(data, tmp_path):

@@ -306,8 +306,8 @@ def test_drawn_snippets_come_in_the_order_of_the_chosen_videos(kind):
 
 
 def test_a_device_without_room_is_given_batch_after_batch(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
-    videos = check_features([np.ones((100, 5))])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2500, 4000))
+    videos = check_features([np.ones((100, 5))])  # 2000 bytes, and training needs some, too
     with pytest.warns(UserWarning, match=r"take 0\.0 GiB, but cuda has 0\.0 GiB free; every batch"):
         features = place(videos, torch.device("cuda"), torch.float32)
     assert isinstance(features, HostFeatures)

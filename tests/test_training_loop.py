@@ -176,6 +176,13 @@ def test_divergence_at_the_beginning_leaves_nothing(videos, monkeypatch, epoch):
     assert caught.type is FloatingPointError
 
 
+def test_divergence_in_the_third_epoch_leaves_the_first(videos, monkeypatch):
+    poisoned(monkeypatch, epoch=2)
+    with pytest.raises(Diverged, match="in epoch 3: .* as it was after epoch 1") as caught:
+        train(make_trainer(), videos, IS_LABELLED, 9)
+    assert {len(values) for values in caught.value.history.values()} == {1}
+
+
 def test_divergence_right_after_a_checkpoint_leaves_what_it_held(videos, monkeypatch, tmp_path):
     pytest.importorskip("safetensors")
     path = tmp_path / "checkpoint"
@@ -239,6 +246,12 @@ def test_early_stopping_keeps_the_training_of_the_least_loss(videos):
     assert watched.watch(trainer) == loss.min()
     until_then, *_ = stop_early(videos, patience=300, max_epochs=int(loss.argmin()) + 1)
     assert_same_weights(trainer, until_then)
+
+
+def test_early_stopping_keeps_the_moments_of_adam_of_the_least_loss(videos):
+    trainer, _, watched = stop_early(videos, patience=5, max_epochs=300)
+    _, state = watched.best
+    np.testing.assert_equal(trainer.state(), state)
 
 
 def test_the_epoch_that_stops_early_is_reported_as_the_last(videos):
