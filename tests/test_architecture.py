@@ -17,7 +17,7 @@ PACKAGE = Path(skdgam.__file__).parent
 FLOORS = [
     ["_typing", "intervals", "clock", "sampling", "_names", "_labels", "_features", "_validation"],
     ["metrics", "io", "formats", "features", "datasets", "preprocessing"],
-    ["losses", "localization", "layers"],
+    ["losses", "localization", "layers", "features.i3d"],
     [
         "training",
         "training.batches",
@@ -139,3 +139,8 @@ def test_nothing_but_the_registry_names_a_method(path):
     named = "|".join([*METHODS, *(method.__name__ for method in METHODS.values()), "cvae"])
     pattern = re.compile(rf"(?<![a-z])({named})(?![a-z])", re.IGNORECASE)
     assert [word for word in words(path) if pattern.search(word)] == []
+
+
+def test_what_is_to_be_cited_is_this_version():
+    citation = (Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == skdgam.__version__

@@ -195,6 +195,40 @@ def test_divergence_right_after_a_checkpoint_leaves_what_it_held(videos, monkeyp
     assert all(weight.isfinite().all() for weight in trainer.weights().values())
 
 
+# --- checkpoints ---
+
+
+def set_precision(trainer):
+    trainer.dtype = torch.bfloat16
+
+
+def set_epoch(trainer):
+    trainer.epoch += 1
+
+
+def set_weights(trainer):
+    trainer.network.classifier.bias.data += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (set_precision, "precision"),
+        (set_epoch, "epochs before it"),
+        (set_weights, "weights to begin with"),
+    ],
+)
+def test_a_checkpoint_of_a_training_that_began_otherwise_is_refused(videos, tmp_path, change, name):
+    pytest.importorskip("safetensors")
+    one, other = make_trainer(), make_trainer()
+    one.epoch = other.epoch = 1
+    change(other)
+    path = tmp_path / "checkpoint"
+    train(one, videos, IS_LABELLED, 1, checkpoint=Checkpoint(path, 1, {}))
+    with pytest.raises(ValueError, match=f"of a training with other {name}[.]"):
+        train(other, videos, IS_LABELLED, 2, checkpoint=Checkpoint(path, 1, {}))
+
+
 # --- early stopping ---
 
 IS_WATCHED = np.array([False, False, True, True, True])

@@ -201,9 +201,10 @@ class _Mixed(nn.Module):
 
     def __init__(self, weights: Mapping[str, Tensor], name: str):
         super().__init__()
-        folded = [_folded(weights, f"{name}.{branch}") for branch in ("b0", "b1a", "b2a")]
-        self.widths = [len(bias) for _, bias in folded]
-        self.first = _Unit(*(torch.cat(part) for part in zip(*folded, strict=True)))
+        firsts = [_folded(weights, f"{name}.{branch}") for branch in ("b0", "b1a", "b2a")]
+        weight, bias = (torch.cat(parts) for parts in zip(*firsts, strict=True))
+        self.widths = [len(bias) for _, bias in firsts]
+        self.first = _Unit(weight, bias)
         self.second = _Unit(*_folded(weights, f"{name}.b1b"))
         self.third = _Unit(*_folded(weights, f"{name}.b2b"))
         self.fourth = _Unit(*_folded(weights, f"{name}.b3b"))
