@@ -99,6 +99,11 @@ def test_labels_of_several_subsets_are_not_learned_from_together(tmp_path):
         read_labels(as_json(tmp_path, ANNOTATIONS))
 
 
+def test_labels_of_one_subset_need_not_be_told_which(tmp_path):
+    of_a = {"subset": "training", "annotations": [{"segment": [0, 1], "label": "jump"}]}
+    assert read_labels(as_json(tmp_path, {"database": {"a": of_a}})) == {"a": ["jump"]}
+
+
 @pytest.mark.parametrize("unknown", [{}, {"annotations": []}])
 def test_unknown_labels_are_no_background(tmp_path, unknown):
     known = {"annotations": [{"segment": [0, 1], "label": "jump"}]}
@@ -366,8 +371,9 @@ def test_a_file_that_is_not_there():
         "sep=,\nvideo,start,end,label\na,1:01.5,0:04:00,jump\n",
         "filename\tonset\toffset\tevent_label\na\t61.5\t240.0\tjump\n",
         "video,start,end,label\r\na,6.15e1,240.,jump\r\n,,,\r\n",
+        "video, start, end, label\n a , 61.5 , 240 , jump \n",
     ],
-    ids=["headings", "decimal commas", "clock times", "sound events", "empty rows"],
+    ids=["headings", "decimal commas", "clock times", "sound events", "empty rows", "blanks"],
 )
 def test_tables_as_others_write_them(tmp_path, text):
     path = tmp_path / "file.tsv"
