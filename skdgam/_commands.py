@@ -144,6 +144,11 @@ def _checkpoint(arguments):
             raise Refused(f"{path} is no checkpoint, but has the name of one; move it elsewhere.")
     if arguments.resume and cut_off:
         return checkpoint
+    if arguments.resume and arguments.output.exists() and not arguments.force:
+        raise Refused(
+            f"{arguments.output} is there, and no training that was cut off: it is done. --force "
+            "trains anew."
+        )
     _check_output(arguments)
     if cut_off and not arguments.force:
         raise Refused(
@@ -168,7 +173,7 @@ def predict(arguments):
     from skdgam import load
     from skdgam.formats import write_intervals
 
-    _check_output(arguments, (".json", ".csv"))
+    _check_output(arguments, (".json", ".csv", ".tsv"))
     model, X = load(arguments.model), _features(arguments.features)
     found = {}
     try:
@@ -208,6 +213,7 @@ def _evaluate(arguments, truth):
     from skdgam.metrics import average_precision, error_analysis
 
     y_true = list(truth.values())
+    _refuse_scores(arguments.annotations, y_true)
     n_empty = sum(not len(video) for video in y_true)
     if n_empty:
         print(f"{_count(n_empty, 'video')} without annotations: what is detected there is wrong.")
@@ -249,6 +255,12 @@ def _below(score):
     return f"{float(Context(prec=3, rounding=ROUND_FLOOR).create_decimal_from_float(score)):g}"
 
 
+def _refuse_scores(path, intervals):
+    """Refuse annotations that are detections."""
+    if any("score" in found.dtype.names for found in intervals):
+        raise Refused(f"{path} has scores, as detections have; true intervals have none.")
+
+
 def _detections_of(arguments, videos, labels):
     """Detections of each of the videos, among whose labels (a sequence for each) theirs must be."""
     from skdgam.formats import read_intervals
@@ -268,8 +280,10 @@ def _detections_of(arguments, videos, labels):
     print(f"{n_found} of {_count(len(videos), 'annotated video')} have detections{missed}.")
     if unknown:
         print(
-            f"Left out: {len(unknown)} of {_count(len(detections), 'video')}, without annotations."
+            f"Left out: {len(unknown)} of {_count(len(detections), 'video')}, without annotations "
+            f"({_some(unknown)})."
         )
+        _say_alike(set(videos) - set(detections), unknown, "videos")
     found = set(np.concatenate([*detections.values()])["label"].tolist())
     true = set().union(*labels)
     if found and not found & true:
@@ -286,10 +300,17 @@ def _compare_classes(found, true):
     for classes, where in ((true - found, "annotated"), (found - true, "detected")):
         if classes:
             print(f"Only {where}: {_some(classes)}.")
-    for one in sorted(true - found):
-        alike = [other for other in sorted(found - true) if _plain(one) == _plain(other)]
-        if alike:
-            print(f"'{one}' and '{alike[0]}' are two classes; are they meant to be one?")
+    _say_alike(true - found, found - true, "classes")
+
+
+def _say_alike(some, others, what):
+    """Name pairs that are likely meant to be one."""
+    from skdgam._names import alike
+
+    for one in sorted(some):
+        twin = next((other for other in sorted(others) if alike(one, other)), None)
+        if twin is not None:
+            print(f"'{one}' and '{twin}' are two {what}; are they meant to be one?")
 
 
 def _count(n, what):
@@ -302,11 +323,6 @@ def _some(names):
     """The first few of some names, and how many more."""
     shown, n_more = sorted(names)[:3], len(names) - 3
     return ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "")
-
-
-def _plain(name):
-    """A name without what people write now so, now so: case, blanks, separators."""
-    return "".join(filter(str.isalnum, name)).casefold()
 
 
 def export(arguments):
@@ -344,7 +360,7 @@ def plot(arguments):
     import matplotlib as mpl
 
     with mpl.rc_context({"backend": "agg"}):
-        display = LocalizationDisplay.from_estimator(model, X, y, names=X.names.tolist())
+        display = LocalizationDisplay.from_estimator(model, X, y, min_score=arguments.min_score)
         with replacing(arguments.output) as part:
             display.figure_.savefig(part, dpi=150, format=arguments.output.suffix[1:].lower())
     print(f"Drew {', '.join(X.names.tolist())}: {arguments.output}")
@@ -366,6 +382,7 @@ def _truth(arguments, names, classes):
     if not arguments.annotations:
         return None
     truth = read_intervals(arguments.annotations)
+    _refuse_scores(arguments.annotations, truth.values())
     missing = [name for name in names if name not in truth]
     if len(missing) == len(names):
         raise Refused(

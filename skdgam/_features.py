@@ -5,13 +5,13 @@ would be right. Nothing passed in is changed.
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from skdgam._names import by_name
+from skdgam._names import names_of
 
 __all__ = ["Scaling", "Videos", "check_features", "count_columns", "grouped"]
 
@@ -139,7 +139,8 @@ class Videos:
 
     def _where(self, i: int) -> str:
         """How an error names a video: by its index, and by its name if it has one."""
-        return f"X[{i}]" if self._names is None else f"X[{i}] ({self._names[i]})"
+        name = None if self._names is None else self._names[i]
+        return f"X[{i}] ({name})" if isinstance(name, str) else f"X[{i}]"
 
 
 def check_features(X: Any, n_features: int | None = None) -> Videos:
@@ -178,9 +179,9 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
             f"X has shape {tuple(X.shape)}: that is one video, but X must be a sequence of "
             "videos; wrap it as [x]."
         )
-    named = by_name(X)
-    if named is not None:
-        X = [*named.values()]
+    names = names_of(X)
+    if isinstance(X, Mapping):
+        X = [*X.values()]
     if isinstance(X, str | bytes | set) or not (
         hasattr(X, "__len__") and hasattr(X, "__getitem__")
     ):
@@ -192,7 +193,7 @@ def check_features(X: Any, n_features: int | None = None) -> Videos:
         raise ValueError("X is empty; it must hold at least one video.")
     if hasattr(X, "iloc"):  # a pandas Series of arrays
         X = X.to_numpy()
-    return Videos(X, n_features, None if named is None else [*named])
+    return Videos(X, n_features, names)
 
 
 def grouped(videos: Iterable[np.ndarray], n_rows: int) -> Iterator[list[np.ndarray]]:

@@ -5,12 +5,15 @@ would be right. Nothing passed in is changed.
 """
 
 import math
+import re
+import warnings
 from collections.abc import Iterable
 from numbers import Number
 from typing import Any
 
 import numpy as np
 
+from skdgam._names import alike
 from skdgam.intervals import plain_labels
 
 __all__ = ["check_classes", "check_known", "check_weak_labels", "known_entries"]
@@ -70,6 +73,22 @@ def known_entries(y: Any) -> np.ndarray | None:
             raise ValueError("y has no label for any video; each entry is None, for unknown.")
         return None if known.all() else known
     return None
+
+
+def warn_of_alike(classes: np.ndarray) -> None:
+    """Warn of classes that are likely meant to be one, or to be several."""
+    names = [str(label) for label in classes.tolist()]
+    known = set(names)
+    for k, name in enumerate(names):
+        twin = next((other for other in names[:k] if alike(name, other)), None)
+        parts = {part.strip() for part in re.split("[,;|/]", name)}
+        if twin is not None:
+            hint = f"{twin!r} and {name!r} are two classes; are they meant to be one?"
+        elif len(parts) > 1 and parts <= known:
+            hint = f"{name!r} is one class; is it meant to be {', '.join(sorted(parts))}?"
+        else:
+            continue
+        warnings.warn(f"{hint} Labels are taken as they are.", UserWarning, stacklevel=5)
 
 
 def check_classes(classes: Iterable[Any]) -> np.ndarray:
@@ -255,7 +274,7 @@ def label_array(labels: list[Any], where: str) -> np.ndarray:
         if array.ndim == 1:
             return array
     except ValueError as error:
-        if "NUL" in str(error):
+        if "NUL" in str(error) or "is empty" in str(error):
             raise ValueError(f"{where}: {error}") from error
     raise ValueError(
         f"{where} has the labels {short(labels)}; labels must be all text or all whole numbers, "

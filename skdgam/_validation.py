@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 
+MANY = 20  # intervals, of which half are no accident
 OTHER_UNIT = 20  # times as late: more than detections in the same recordings can be
 
 
@@ -138,6 +139,14 @@ def check_evaluation(y_true: Any, y_pred: Any) -> tuple[list[np.ndarray], list[n
         for videos in (truth, detections)
     )
     apart = last_true > OTHER_UNIT * last_found or last_found > OTHER_UNIT * last_true
+    n = sum(map(len, truth))
+    if n >= MANY and 2 * sum(len(np.unique(video)) for video in truth if len(video)) <= n:
+        warnings.warn(
+            "Every interval of y_true is there twice, and each counts; was a file joined with "
+            "itself?",
+            UserWarning,
+            stacklevel=3,
+        )
     if apart and not any(intersection(*of).any() for of in zip(truth, detections, strict=True)):
         warnings.warn(
             f"No detection meets a true interval, and the last of y_true ends at {last_true:g}, "

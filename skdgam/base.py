@@ -19,7 +19,7 @@ from torch import nn
 from skdgam import __version__
 from skdgam._features import Scaling, Videos, check_features
 from skdgam._fitted import FittedLocalizer
-from skdgam._labels import check_classes, check_weak_labels, known_entries
+from skdgam._labels import check_classes, check_weak_labels, known_entries, warn_of_alike
 from skdgam._names import in_order
 from skdgam._typing import Indexed, PathOrName, keeps_type
 from skdgam.layers import initialize
@@ -188,8 +188,10 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         known, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
         )
-        if not resumes and not self.standardize:
-            warn_of_scale(videos)
+        if not resumes:
+            warn_of_alike(known)
+            if not self.standardize:
+                warn_of_scale(videos)
         begin = partial(
             self._run, videos, is_labelled, known, resumes, n_epochs, report, checkpoint
         )

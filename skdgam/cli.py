@@ -136,7 +136,8 @@ def _parser():
         "labels",
         type=Path,
         metavar="LABELS",
-        help="CSV with columns video,label (a row for each label), or ActivityNet's JSON",
+        help="table (.csv, .tsv) with columns video,label, a row for each label; ActivityNet's "
+        "JSON; or a folder of label tracks or subtitles",
     )
     fit.add_argument("--subset", help="of labels in JSON, such as training")
     takes_background(fit)
@@ -170,12 +171,17 @@ def _parser():
     predict = command(_commands.predict, "find actions in recordings")
     predict.add_argument("model", type=Path, metavar="MODEL")
     takes_features(predict)
-    writes(predict, "detections: .json (ActivityNet's) or .csv")
+    writes(predict, "detections: .json (ActivityNet's), .csv or .tsv")
     takes_min_score(predict)
 
     evaluate = command(_commands.evaluate, "compare detections with annotated intervals: mAP")
-    evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
-    evaluate.add_argument("annotations", type=Path, metavar="ANNOTATIONS", help=".json or .csv")
+    evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json, .csv or .tsv")
+    evaluate.add_argument(
+        "annotations",
+        type=Path,
+        metavar="ANNOTATIONS",
+        help=".json, .csv or .tsv, or a folder of label tracks or subtitles",
+    )
     evaluate.add_argument(
         "--weak",
         action="store_true",
@@ -195,7 +201,7 @@ def _parser():
     export = command(
         _commands.export, "write detections as subtitles or label tracks, a file a recording"
     )
-    export.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
+    export.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json, .csv or .tsv")
     export.add_argument(
         "--format",
         choices=["srt", "vtt", "txt", "tsv"],
@@ -209,6 +215,7 @@ def _parser():
     plot.add_argument("model", type=Path, metavar="MODEL")
     takes_features(plot)
     writes(plot, f"a picture: {', '.join(_commands.PICTURES)}")
+    takes_min_score(plot)
     plot.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
     plot.add_argument(
         "--video",
@@ -218,7 +225,7 @@ def _parser():
     )
 
     report = command(_commands.report, "write one page to look through what was found")
-    report.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json or .csv")
+    report.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json, .csv or .tsv")
     writes(report, "the page, .html; it needs no network")
     takes_min_score(report)
     report.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")

@@ -5,7 +5,7 @@ seconds), ``label`` and, for detections, ``score`` (float64). An interval is hal
 ``[start, end)``.
 """
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -87,8 +87,11 @@ def _numbers(values: npt.ArrayLike, name: str) -> np.ndarray:
     except (TypeError, ValueError):
         array = np.array(None)
     if array.size and array.dtype.kind not in "fiu":
+        items = np.asarray(values, dtype=object).ravel()
+        wrong = next((item for item in items if not isinstance(item, Real)), values)
         raise ValueError(
-            f"{name} is {values!r:.60}; times are numbers of seconds, and scores numbers."
+            f"{name} has {wrong!r:.60}; times are numbers of seconds, with a decimal point, and "
+            "scores are numbers."
         )
     return array
 
@@ -106,6 +109,8 @@ def plain_labels(labels: Any) -> np.ndarray:
     array = np.asarray(labels, dtype=object)  # in which each stays what it is
     items = array.ravel().tolist()
     if items and all(isinstance(label, str) for label in items):
+        if not all(map(str.strip, items)):
+            raise ValueError("A label is empty; leave it out, or give it a name.")
         if any(label.endswith("\0") for label in items):
             raise ValueError(
                 f"The labels have {items!r:.60}; NumPy drops a NUL character at the end of a text, "

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from skdgam._names import by_name
 from skdgam.io import replacing
 from skdgam.metrics import mean_average_precision
 
@@ -33,7 +34,7 @@ def write_report(
     ----------
     path : path
         Of the page, ``.html``. What is there is replaced.
-    detections : dict of str to interval array with scores
+    detections : dict of str to interval array with scores, or tidy frame
         By the name of the recording, as :func:`skdgam.formats.read_intervals` returns them.
     annotations : dict of str to interval array, optional
         The true intervals of the recordings that are known: drawn above detections, and mAP of
@@ -66,6 +67,13 @@ def write_report(
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise ImportError('A report needs plotly: pip install "skdgam[report]".') from error
+    detections = by_name(detections)
+    annotations = {} if annotations is None else by_name(annotations)
+    if detections is None or annotations is None:
+        raise TypeError(
+            "detections and annotations must go by the names of recordings: dicts, such as "
+            "dict(zip(names, detections)), or tidy frames."
+        )
     if not detections:
         raise ValueError("detections is empty; there must be a recording to show.")
     unscored = [name for name, found in detections.items() if "score" not in found.dtype.names]
@@ -73,7 +81,7 @@ def write_report(
         raise ValueError(
             f"detections of {unscored[0]!r} have no scores; true intervals go to annotations."
         )
-    annotations, attention, media = annotations or {}, attention or {}, media or {}
+    attention, media = attention or {}, media or {}
     recordings = [
         {
             "name": name,

@@ -141,11 +141,25 @@ def test_evaluate_by_hand(by_hand, capsys):
     lines = capsys.readouterr().out.splitlines()
     missed = "what the others show counts as missed."
     assert lines[0] == f"1 of 2 annotated videos have detections; {missed}"
-    assert lines[1] == "Left out: 1 of 2 videos, without annotations."
+    assert lines[1] == "Left out: 1 of 2 videos, without annotations (x)."
     assert lines[2].split() == ["tIoU", *(f"{t / 10:.2f}" for t in range(1, 10)), "mean"]
     assert lines[3].split() == ["jump", *["50.0"] * 8, "0.0", "44.4"]
     assert lines[4].split() == ["mAP", *["50.0"] * 8, "0.0", "44.4"]
     assert lines[-1].split() == ["missed", "50.0", "1"]
+
+
+def test_names_of_videos_that_differ_by_a_hair_are_told(tmp_path, by_hand, capsys):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("video,start,end,label\na,0,5,jump\nX.mp4,0,5,jump\n")
+    assert run("evaluate", by_hand[0], truth) == 0
+    assert "'X.mp4' and 'x' are two videos; are they meant to be one?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_detections_are_no_annotations(tmp_path, by_hand, capsys, command):
+    options = {"evaluate": [by_hand[0]], "report": ["-o", tmp_path / "a.html", "--annotations"]}
+    given = options[command] + [by_hand[0]] * (command == "report")
+    assert "has scores, as detections have" in refused(capsys, command, by_hand[0], *given)
 
 
 def test_videos_of_background_are_told(tmp_path, by_hand, capsys):
@@ -191,7 +205,7 @@ def test_weak_evaluation_by_hand(by_hand, tmp_path, capsys):
     assert run("evaluate", by_hand[0], labels, "--weak") == 0
     assert capsys.readouterr().out.splitlines() == [
         "1 of 3 annotated videos have detections; what the others show counts as missed.",
-        "Left out: 1 of 2 videos, without annotations.",
+        "Left out: 1 of 2 videos, without annotations (x).",
         # Of two jumps one ranks first; the other only with the video of background.
         f"Average precision of videos, by their best detections: {(1 + 2 / 3) / 2:.3f}",
         "With scores of 0.9 or more, videos have the classes of their labels with precision 1.00 "
@@ -597,7 +611,7 @@ def test_a_training_that_was_cut_off_goes_on(made, tmp_path, capsys, monkeypatch
     assert run(*fit, *QUICK, "--force") == 0
     assert (tmp_path / "model").read_bytes() == resumed
     assert run(*fit, *QUICK, "--resume") == 1  # there is nothing to go on with
-    assert "model is there already" in capsys.readouterr().err
+    assert "no training that was cut off: it is done" in capsys.readouterr().err
 
 
 def test_a_prediction_interrupted_while_it_is_written_is_kept(made, tmp_path, capsys, monkeypatch):

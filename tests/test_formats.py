@@ -276,7 +276,7 @@ def test_intervals_of_another_form(tmp_path, change):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "has the columns none; it lacks video, start, end, label"),
+        ("", "has the columns none, by its first line; it lacks video, start"),
         ("video,start,label\n", "lacks end"),
         ("video,start,end,label\na,1,2\n", "line 2: a row must have 4 values"),
         ("video,start,end,label\na,1,2,jump,3\n", "line 2: a row must have 4 values"),

@@ -55,10 +55,11 @@ def test_dtypes_that_are_none_of_labels(dtype):
         (([0, 5], [2, 3], "a"), r"Interval 1 is \(5.0, 3.0, 'a'\); it needs finite times"),
         (([0], [np.nan], "a"), "finite"),
         (([0], [None], "a"), "finite"),
-        ((["0"], [1], "a"), r"start is \['0'\]; times are numbers of seconds"),
-        ((np.zeros(1, "m8[s]"), [1], "a"), "start is .* numbers of seconds"),
+        ((["0"], [1], "a"), "start has '0'; times are numbers of seconds, with a decimal point"),
+        ((np.zeros(1, "m8[s]"), [1], "a"), "start has .* numbers of seconds"),
         (([0, 1], [2, 3], ["a", 1]), "The labels are of type int, str"),
-        (([0], [2], "a", ["high"]), "score is"),
+        (([0], [2], "a", ["high"]), "score has 'high'"),
+        (([0], [2], [" "]), "A label is empty"),
     ],
 )
 def test_columns_that_are_no_intervals(columns, match):

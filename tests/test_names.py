@@ -5,7 +5,13 @@ import pytest
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
-from skdgam.metrics import error_analysis, label_agreement, mean_average_precision
+from skdgam.formats import read_intervals, write_intervals
+from skdgam.metrics import (
+    error_analysis,
+    label_agreement,
+    mean_average_precision,
+    segment_f1,
+)
 from skdgam.model_selection import separability_scorer, video_level_scorer
 
 pd = pytest.importorskip("pandas")
@@ -122,6 +128,98 @@ def test_a_video_without_an_entry_is_named():
     without = {name: labels for name, labels in LABELS.items() if name != "run_7"}
     with pytest.raises(ValueError, match=r"y says nothing of 'run_7' \(1 such videos of 10\)"):
         localizer().fit(BY_NAME, without)
+
+
+def test_an_index_that_repeats_names_is_refused():
+    of_labels = pd.Series({"run_0": "action 0"})
+    for twice in (pd.concat([of_labels] * 2), pd.get_dummies(pd.concat([of_labels] * 2))):
+        with pytest.raises(ValueError, match="has 'run_0' twice in its index, .* reset_index"):
+            localizer().fit(BY_NAME, twice)
+
+
+def test_a_series_by_name_does_not_go_by_position(fitted):
+    truth = pd.Series([*Y], index=NAMES)[::-1]
+    for score in (
+        lambda: fitted.score(X, truth),
+        lambda: localizer().fit(X, truth),
+        lambda: mean_average_precision(truth, fitted.predict(X)),
+    ):
+        with pytest.raises(TypeError, match="by the names of videos"):
+            score()
+
+
+def test_series_of_numbers_go_by_their_index(fitted):
+    shuffled = pd.Series([*Y])[::-1]
+    model = localizer().fit(pd.Series([*X]), shuffled)
+    np.testing.assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
+    model = localizer().fit(X, pd.Series([*Y], index=range(100, 110)))
+    np.testing.assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_rows_without_a_label_are_background_and_said_to_be():
+    frame = pd.DataFrame({"Video": NAMES, "Label": ["a", None] * 5})
+    with pytest.warns(UserWarning, match=r"no label for 'run_1' \(5 such videos\), which is taken"):
+        model = localizer().fit(BY_NAME, frame)
+    expected = localizer().fit(X, [["a"], []] * 5)
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+
+
+def test_lists_in_a_tidy_frame():
+    frame = pd.DataFrame({"video": NAMES, "label": [["a", "b"]] * 10})
+    with pytest.raises(ValueError, match=r"several labels in a row of 'run_0'; .* frame.explode"):
+        localizer().fit(BY_NAME, frame)
+
+
+def test_a_wrong_interval_of_a_frame_is_named(fitted):
+    frame = tidy(TRUTH).rename(columns={"start": "end", "end": "start"})
+    with pytest.raises(ValueError, match="A frame has, for 'run_9': Interval 0 is"):
+        fitted.score(BY_NAME, frame)
+
+
+def test_a_name_that_differs_by_a_hair_is_asked_for():
+    named = {name.upper() + ".npy": labels for name, labels in LABELS.items()}
+    with pytest.raises(ValueError, match="nothing of 'run_0' .*; is 'RUN_0.npy' meant?"):
+        localizer().fit(BY_NAME, named)
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        (["Run", "run"], "'Run' and 'run' are two classes; are they meant to be one?"),
+        (["run", "run "], "'run' and 'run ' are two classes"),
+        (["a", "b", "a,b"], "'a,b' is one class; is it meant to be a, b?"),
+    ],
+)
+def test_classes_that_are_likely_meant_otherwise(labels, match):
+    with pytest.warns(UserWarning, match=match):
+        localizer().fit(X, [[label] for label in (labels * 10)[:10]])
+
+
+def test_durations_of_segments_go_by_name(fitted):
+    durations = dict(zip(NAMES, np.arange(50.0, 60.0), strict=True))
+    found = dict(zip(NAMES, fitted.predict(X), strict=True))
+    expected = segment_f1(Y, [*found.values()], threshold=0.0, durations=[*durations.values()])
+    joined = segment_f1(tidy(TRUTH), found, threshold=0.0, durations=durations)
+    assert joined == expected
+    with pytest.raises(TypeError, match="durations do not; pass a dict by name"):
+        segment_f1(TRUTH, found, durations=[*durations.values()])
+
+
+def test_intervals_are_written_from_frames(fitted, tmp_path):
+    write_intervals(tmp_path / "found.csv", fitted.predict_frame(BY_NAME))
+    again = read_intervals(tmp_path / "found.csv")
+    assert mean_average_precision(TRUTH, again) == pytest.approx(
+        mean_average_precision(Y, fitted.predict(X)), abs=1e-4
+    )
+    with pytest.raises(TypeError, match="by the names of videos: a dict, such as dict"):
+        write_intervals(tmp_path / "found.json", fitted.predict(X))
+
+
+def test_intervals_that_are_all_there_twice_are_told(fitted):
+    twice = {name: np.concatenate([of_video] * 2) for name, of_video in TRUTH.items()}
+    found = dict(zip(NAMES, fitted.predict(X), strict=True))
+    with pytest.warns(UserWarning, match="Every interval of y_true is there twice"):
+        mean_average_precision(twice, found)
 
 
 def test_names_on_one_side_only():

@@ -259,6 +259,14 @@ def test_videos_are_drawn_by_name(data, model):
         kind.from_estimator(model, X, dict(reversed(y.items())))
 
 
+def test_only_good_detections_are_drawn_if_so_asked(data, model):
+    X, _ = data
+    found = np.concatenate(model.predict(X))["score"]
+    display = LocalizationDisplay.from_estimator(model, X, min_score=np.median(found))
+    drawn = np.concatenate(display.y_pred)["score"]
+    assert sorted(drawn) == sorted(found[found >= np.median(found)])
+
+
 def test_estimator_reads_no_other_video(data, model):
     X, y = data
     broken = [None, X[1], None]

@@ -3,9 +3,11 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from skdgam._names import by_name
 from skdgam.formats._json import as_json, from_json, read_json, subsets
 from skdgam.formats._tables import as_table, intervals_of_table, table_rows
 from skdgam.formats._tracks import ENDINGS, as_track, intervals_of_track
@@ -115,7 +117,13 @@ def read_labels(
         intervals = read_intervals(path, subset)
         return {video: np.unique(found["label"]).tolist() for video, found in intervals.items()}
     labels: dict[str, set[str]] = {}
-    for row, _ in table_rows(path, ("video", "label")):
+    for row, line in table_rows(path, ("video", "label")):
+        if line == 2 and "score" in row:
+            warnings.warn(
+                f"{path} has scores, as detections have; each of them counts as a label.",
+                UserWarning,
+                stacklevel=2,
+            )
         labels.setdefault(row["video"], set()).update({row["label"]} - {""})
     return {video: sorted(of_video) for video, of_video in labels.items()}
 
@@ -155,15 +163,16 @@ def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarra
         sound events. In a table a video without intervals has a row of its name alone, and a text
         that a spreadsheet would take for a formula, or that blanks begin or end, begins with ',
         which reading takes away.
-    intervals : dict of str to interval array
+    intervals : dict of str to interval array, or tidy frame
         With scores, JSON has them as ``results``, without as ``database``. Times are rounded to
         microseconds.
 
     Raises
     ------
-    ValueError
-        If the name ends otherwise.
+    TypeError, ValueError
+        If the name ends otherwise, or intervals do not go by the names of videos.
     """
+    intervals = _named(intervals)
     suffix = Path(path).suffix.lower()
     if suffix in TABLES:
         text = as_table(intervals, tabs=suffix == ".tsv")
@@ -197,6 +206,17 @@ def write_track(path: str | os.PathLike[str], intervals: np.ndarray) -> None:
         raise ValueError(f"{path} must end in {', '.join(ENDINGS)}, which says what is written.")
     with replacing(path) as part:
         part.write_text(as_track(suffix, intervals), encoding="utf-8")
+
+
+def _named(intervals: Any) -> dict[str, np.ndarray]:
+    """Intervals by the names of videos."""
+    named = by_name(intervals)
+    if named is None:
+        raise TypeError(
+            "intervals must go by the names of videos: a dict, such as dict(zip(names, "
+            "detections)), or the frame that predict_frame returns."
+        )
+    return {str(video): found for video, found in named.items()}
 
 
 def _has_subsets(path: str | os.PathLike[str]) -> bool:

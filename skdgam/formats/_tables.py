@@ -30,6 +30,7 @@ ALIASES = {
 NUMBERS = {"start", "end", "score"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 FORMULA = re.compile(r"'*[=+\-@]")
 
 
@@ -48,7 +49,8 @@ def intervals_of_table(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             given = ", ".join(f"{name} {row[name]!r}" for name in [*names, "label"])
             raise ValueError(
                 f"{path}, line {line}, video {row['video']!r}: {given}; times must be seconds such "
-                "as 61.5, or 1:01.5, with the end not before the start, and no cell may be empty."
+                "as 61.5, or 1:01.5, with the end not before the start, scores numbers, and no "
+                "cell may be empty."
             )
         of_video.append((numbers, row["label"]))
     return {video: to_array(rows, scored) for video, rows in videos.items()}
@@ -91,7 +93,8 @@ def table_rows(
             if missing or twice:
                 wrong = f"lacks {', '.join(missing)}" if missing else f"has {twice[0]} twice"
                 raise ValueError(
-                    f"{path} has the columns {', '.join(header) or 'none'}; it {wrong}."
+                    f"{path} has the columns {', '.join(header) or 'none'}, by its first line; it "
+                    f"{wrong}."
                 )
             for cells in reader:
                 if not any(map(str.strip, cells)):
@@ -103,13 +106,18 @@ def table_rows(
                     )
                 row = dict(zip(header, map(_from_cell, cells), strict=True))
                 if delimiter != ",":
-                    row |= {n: row[n].replace(",", ".") for n in NUMBERS & row.keys()}
+                    row |= {
+                        name: row[name].replace(",", ".")
+                        for name in NUMBERS & row.keys()
+                        if DECIMAL_COMMA.fullmatch(row[name])
+                    }
                 if "video" in columns and not row["video"]:
                     raise ValueError(f"{path}, line {reader.line_num}: the row names no video.")
                 yield row, reader.line_num
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"{path} is not in UTF-8, as tables must be here ({error}). Save it so."
+                f"{path} is not in UTF-8, as tables must be here ({error}). Save it so: in a "
+                'spreadsheet, as "CSV UTF-8".'
             ) from error
         except csv.Error as error:
             raise ValueError(f"{path}, line {reader.line_num}, is no CSV: {error}.") from error

@@ -35,7 +35,7 @@ def intervals_of_track(path: str | os.PathLike[str]) -> np.ndarray:
         if not (all(map(math.isfinite, times)) and times[1] >= times[0] and text):
             raise ValueError(
                 f"{path}, line {line}: from {start!r} to {end!r}, {text!r}; an interval needs two "
-                "times, the end not before the start, and a label."
+                "times, the end not before the start, and a label, in a label track behind tabs."
             )
         rows.append((times, text))
     scored = [SCORED.fullmatch(text) for _, text in rows]
@@ -121,7 +121,9 @@ def _read_audacity(path: str | os.PathLike[str]) -> _Read:
     for number, line in enumerate(Path(path).read_text("utf-8-sig").splitlines(), start=1):
         if line.strip() and not line.startswith("\\"):  # which begins a range of frequencies
             start, end, text = [*line.split("\t", 2), "", ""][:3]
-            yield number, start.strip(), end.strip(), text.strip()
+            # Where numbers have commas, Audacity writes them so.
+            start, end = (time.strip().replace(",", ".") for time in (start, end))
+            yield number, start, end, text.strip()
 
 
 def _read_elan(path: str | os.PathLike[str]) -> _Read:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from skdgam._names import by_name, in_order
 from skdgam._validation import check_durations, check_evaluation
 from skdgam.metrics._average_precision import check_same_kind
 
@@ -164,6 +165,13 @@ def segment_f1(
         raise ValueError(f"resolution is {resolution!r}; it must be a positive number of seconds.")
     classes, truth, detections = _check_videos(y_true, y_pred, threshold)
     n = len(truth)
+    named = by_name(y_true)
+    if named is not None and durations is not None:
+        if by_name(durations) is None:
+            raise TypeError(
+                "y_true goes by the names of videos, but durations do not; pass a dict by name."
+            )
+        durations = in_order(durations, [*named], "durations")
     ends = np.full(n, np.inf) if durations is None else check_durations(durations, n)
     counts = np.zeros((3, len(classes)), dtype=int)
     for true, found, end in zip(truth, detections, ends, strict=True):

@@ -1,10 +1,12 @@
 """Timelines of videos: what is there, and what a localizer found."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from skdgam._names import by_name, in_order, names_of
+from skdgam._names import in_order, names_of
 from skdgam._validation import check_annotations, check_detections, check_durations
 from skdgam.clock import SnippetClock
 from skdgam.plotting._pyplot import import_pyplot
@@ -91,7 +93,16 @@ default=None
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, videos=None, durations=None, names=None, ax=None
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        videos=None,
+        durations=None,
+        min_score=None,
+        names=None,
+        ax=None,
     ):
         """Draw what a fitted localizer finds in videos, and its attention.
 
@@ -108,6 +119,8 @@ default=None
             Which of the n videos to draw, all by default; nothing is computed for the others.
         durations : array-like of shape (n,), default=None
             Seconds of each video, as for ``predict``.
+        min_score : float, default=None
+            Only detections that have this score or more are drawn.
         names, ax
             As for :meth:`from_predictions`; names of all n videos.
 
@@ -118,8 +131,9 @@ default=None
         import_pyplot(cls.__name__)  # its absence is better known before all the work
         known = names_of(X)
         y, durations = in_order(y, known), in_order(durations, known, "durations")
-        names = known if names is None else names
-        X = X if by_name(X) is None else [*X.values()]
+        if names is None and known is not None and isinstance(known[0], str):
+            names = known
+        X = [*X.values()] if isinstance(X, Mapping) else X
         for name, given in {"y": y, "names": names}.items():
             if given is not None and len(given) != len(X):
                 raise ValueError(f"{name} has {len(given)} entries, but X has {len(X)} videos.")
@@ -134,8 +148,11 @@ default=None
         if isinstance(estimator, Pipeline):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
             estimator = estimator[-1]
+        y_pred = estimator.predict(X, durations)
+        if min_score is not None:
+            y_pred = [found[found["score"] >= min_score] for found in y_pred]
         return cls.from_predictions(
-            estimator.predict(X, durations),
+            y_pred,
             None if y is None else _safe_indexing(y, chosen),
             attention=estimator.attention(X),
             class_activation=estimator.class_activation(X),
