@@ -109,7 +109,7 @@ class WeakLabelKFold(BaseCrossValidator):
             n_units, units = len(np.unique(groups)), "groups"
         if n_units < self.n_splits:
             raise ValueError(f"n_splits={self.n_splits}, but there are only {n_units} {units}.")
-        classes, is_labelled = check_weak_labels(y, n_videos)
+        classes, is_labelled = check_weak_labels(in_order(y, names_of(X)), n_videos)
         rng = None
         if self.shuffle:
             rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))

@@ -12,7 +12,11 @@ from skdgam.metrics import (
     mean_average_precision,
     segment_f1,
 )
-from skdgam.model_selection import separability_scorer, video_level_scorer
+from skdgam.model_selection import (
+    WeakLabelKFold,
+    separability_scorer,
+    video_level_scorer,
+)
 
 pd = pytest.importorskip("pandas")
 
@@ -122,6 +126,14 @@ def test_measures_join_by_name(fitted, measure):
 @pytest.mark.parametrize("scorer", [separability_scorer, video_level_scorer])
 def test_scorers_join_by_name(fitted, scorer):
     assert scorer(fitted, BY_NAME, LABELS) == scorer(fitted, X, Y)
+
+
+def test_folds_are_balanced_by_name():
+    folds = [
+        [test.tolist() for _, test in WeakLabelKFold(2).split(features, labels)]
+        for features, labels in ((BY_NAME, LABELS), (X, Y))
+    ]
+    assert folds[0] == folds[1]
 
 
 def test_a_video_without_an_entry_is_named():
