@@ -130,7 +130,7 @@ def test_scorers_join_by_name(fitted, scorer):
 
 def test_folds_are_balanced_by_name():
     folds = [
-        [test.tolist() for _, test in WeakLabelKFold(2).split(features, labels)]
+        [test.tolist() for _, test in WeakLabelKFold(2, random_state=0).split(features, labels)]
         for features, labels in ((BY_NAME, LABELS), (X, Y))
     ]
     assert folds[0] == folds[1]
