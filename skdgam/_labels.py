@@ -251,13 +251,13 @@ def fields_of(array: Any) -> tuple[str, ...]:
     return getattr(getattr(array, "dtype", None), "names", None) or ()
 
 
-def field_of(intervals: Any, name: str, where: str) -> list[Any]:
+def field_of(intervals: Any, name: str, where: str) -> np.ndarray:
     if name not in fields_of(intervals):
         raise ValueError(
             f"{where} has the fields {', '.join(fields_of(intervals))}; an interval array needs "
             "start, end and label."
         )
-    return np.atleast_1d(intervals[name]).tolist()
+    return np.atleast_1d(intervals[name])
 
 
 def part_of(interval: Any, name: str) -> Any:
@@ -267,7 +267,7 @@ def part_of(interval: Any, name: str) -> Any:
     return interval[("start", "end", "label").index(name)]
 
 
-def label_array(labels: list[Any], where: str) -> np.ndarray:
+def label_array(labels: Any, where: str) -> np.ndarray:
     """Labels of one video as an array of text or of whole numbers."""
     try:
         array = plain_labels(labels)
@@ -276,8 +276,9 @@ def label_array(labels: list[Any], where: str) -> np.ndarray:
     except ValueError as error:
         if "NUL" in str(error) or "is empty" in str(error):
             raise ValueError(f"{where}: {error}") from error
+    given = labels.tolist() if isinstance(labels, np.ndarray) else labels
     raise ValueError(
-        f"{where} has the labels {short(labels)}; labels must be all text or all whole numbers, "
+        f"{where} has the labels {short(given)}; labels must be all text or all whole numbers, "
         "and none may be missing. An interval is (start, end, label) inside a list: "
         "[(0.0, 2.5, 'jump')]."
     )

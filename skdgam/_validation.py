@@ -234,22 +234,22 @@ def clip_to_videos(
 
 def _intervals(entry: Any, where: str) -> np.ndarray:
     """One entry of y as an interval array."""
+    columns: list[Any]
     if fields_of(entry):
-        start, end, label = (field_of(entry, name, where) for name in ("start", "end", "label"))
+        columns = [field_of(entry, name, where) for name in ("start", "end", "label")]
     elif is_bare_interval(entry):
         raise ValueError(
             f"{where} is {short(entry)}, which is one interval; the intervals of a video go into a "
             "list, [(start, end, label)]."
         )
     elif isinstance(entry, list | tuple | np.ndarray) and all(map(is_interval, entry)):
-        start, end, label = (
-            [part_of(item, name) for item in entry] for name in ("start", "end", "label")
-        )
+        columns = [[part_of(item, name) for item in entry] for name in ("start", "end", "label")]
     else:
         raise ValueError(_needs_intervals(f"{where} is {short(entry)}"))
-    labels = label_array(label, where)
+    start, end = (_as_seconds(times, where) for times in columns[:2])
+    labels = label_array(columns[2], where)
     try:
-        return make_intervals(_as_seconds(start, where), _as_seconds(end, where), labels)
+        return make_intervals(start, end, labels)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
 

@@ -128,7 +128,7 @@ def test_arrays_of_other_layouts(X, arrange):
 
 @pytest.mark.parametrize(
     ("labels", "kind"),
-    [(["пры́жок", "跳ぶ"], "U"), ([3, 12], "i"), (["a b", "a,b"], "U")],
+    [(["пры́жок", "跳ぶ"], "U"), ([3, 12], "i"), (["a b", "c,d"], "U")],
 )
 def test_labels_of_all_kinds(X, labels, kind):
     for y in (
