@@ -387,6 +387,7 @@ def test_tables_as_others_write_them(tmp_path, text):
         ("video,start,end,label\na,1_5,20,jump\n", "start '1_5'"),
         ('video,start,end,label\na,"1,500",2000,jump\n', "start '1,500'"),
         ("video,start,end,label\na,1,2,\n", "label ''.*no cell may be empty"),
+        (f"video,start,end,label\na,0,{'9' * 400}:00:00,jump\n", "times must be seconds"),
         ("video,start,end,label\n,1,2,jump\n", "line 2: the row names no video"),
         ("video,start,end,label,Label\na,1,2,jump,run\n", "has label twice"),
     ],

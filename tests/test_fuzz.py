@@ -17,7 +17,13 @@ from skdgam import DGAMLocalizer, MultiStreamLocalizer, io, load
 from skdgam._features import check_features
 from skdgam.cli import main
 from skdgam.datasets import FeatureFolder, make_untrimmed
-from skdgam.formats import read_intervals, read_labels, write_intervals
+from skdgam.formats import (
+    read_intervals,
+    read_labels,
+    read_track,
+    write_intervals,
+    write_track,
+)
 from skdgam.presets import PAPER
 
 # A file for each reader, in one folder: what is tried is written over it, and put back.
@@ -50,6 +56,9 @@ def folder(tmp_path_factory):
     videos = {f"video {i}": found for i, found in enumerate(model.predict(X))}
     write_intervals(folder / "detections.json", videos)
     write_intervals(folder / "detections.csv", videos)
+    write_intervals(folder / "detections.tsv", videos)
+    for ending in ("srt", "vtt", "txt", "tsv"):
+        write_track(folder / f"track.{ending}", Y[0])
     write_intervals(folder / "annotations.json", dict(zip(videos, Y, strict=True)))
     (folder / "labels.csv").write_text("video,label\nvideo 0,jump\nvideo 1,\n", encoding="utf-8")
     (folder / "features").mkdir()
@@ -81,6 +90,8 @@ READERS = {
     "released.pth": lambda path: DGAMLocalizer.from_released(path, ["action 0", "action 1"]),
     "detections.json": read_intervals,
     "detections.csv": read_intervals,
+    "detections.tsv": read_intervals,
+    **{f"track.{ending}": read_track for ending in ("srt", "vtt", "txt", "tsv")},
     "annotations.json": read_labels,
     "labels.csv": read_labels,
     "features/a.npy": lambda path: read_features(path.parent),

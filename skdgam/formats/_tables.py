@@ -29,7 +29,7 @@ ALIASES = {
 }
 NUMBERS = {"start", "end", "score"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
+CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 FORMULA = re.compile(r"'*[=+\-@]")
 
