@@ -1,29 +1,19 @@
-"""What the commands of the command line do."""
+"""What the commands of the command line do, but for ``evaluate``."""
 
 import difflib
 import json
 import os
 from contextlib import suppress
-from decimal import ROUND_FLOOR, Context
 from pathlib import Path
 
 import numpy as np
 
-__all__ = [
-    *("PICTURES", "PROTOCOLS", "Refused"),
-    *("evaluate", "export", "fit", "info", "plot", "predict", "report"),
-]
+from skdgam._words import Refused, compare_classes, count, refuse_scores, some
 
-PROTOCOLS = {
-    "thumos14": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
-    "activitynet": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
-}
+__all__ = ["PICTURES", "export", "fit", "info", "plot", "predict", "report"]
+
 PICTURES = (".png", ".svg", ".pdf")
 AT_ONCE = 16  # videos between two updates of the bar, and of what is kept if interrupted
-
-
-class Refused(Exception):
-    """What a user has to mend, said in one line."""
 
 
 def fit(arguments):
@@ -33,6 +23,7 @@ def fit(arguments):
     whatever, it goes on from there with --resume, to the same result.
     """
     from skdgam import MultiStreamLocalizer
+    from skdgam._features import check_features
     from skdgam.formats import read_labels
     from skdgam.io import import_safetensors
 
@@ -46,25 +37,25 @@ def fit(arguments):
     if missing:
         raise Refused(
             f"{arguments.labels} has labels of {missing[0]!r} ({len(missing)} such videos), of "
-            f"which {arguments.features[0]} has no features: it has {_some(X.names.tolist())}. "
+            f"which {arguments.features[0]} has no features: it has {some(X.names.tolist())}. "
             "Names must be those of the files, without their ending."
         )
     if len(labels) < len(X):
         n_left = len(X) - len(labels)
-        print(f"Left out: {n_left} of {_count(len(X), 'video')}, without labels.")
+        print(f"Left out: {n_left} of {count(len(X), 'video')}, without labels.")
     X = X[np.isin(X.names, list(labels))]
     localizers = _localizers(arguments)
     model, *others = localizers
     if others:
         names = [path.stem for path in arguments.features]
         model = MultiStreamLocalizer([*zip(names, localizers, X.columns(), strict=True)])
+    X = check_features(X)  # once, before anything is said to begin
     y = [labels[name] for name in X.names.tolist()]
     classes = set().union(*y)
-    lengths = [len(video) for video in X]
     print(
-        f"Training on {_count(len(X), 'video')} of {_count(len(classes), 'class')} "
-        f"({_some(classes)}): {_count(sum(lengths), 'snippet')} of {X[0].shape[1]} features, "
-        f"{min(lengths)} to {max(lengths)} a video."
+        f"Training on {count(len(X), 'video')} of {count(len(classes), 'class')} "
+        f"({some(classes)}): {count(int(X.lengths.sum()), 'snippet')} of {X.n_features} features, "
+        f"{X.lengths.min()} to {X.lengths.max()} a video."
     )
     print(_snippet(localizers[0]))
     try:
@@ -187,142 +178,8 @@ def predict(arguments):
         reason = f"{arguments.output} has the detections of {len(found)} of {len(X)} videos"
         raise KeyboardInterrupt(reason) from interruption
     n_found = sum(map(len, found.values()))
-    where = f"{_count(len(found), 'video')}: {arguments.output}"
-    print(f"{_count(n_found, 'detection')} in {where}")
-
-
-def evaluate(arguments):
-    """Compare detections with annotated intervals, or with labels of whole recordings.
-
-    Average precision as the ActivityNet evaluation computes it, in percent. Detections in
-    videos without annotations are left out.
-    """
-    from skdgam.formats import read_intervals, read_labels
-
-    if not arguments.weak:
-        _evaluate(arguments, read_intervals(arguments.annotations, arguments.subset))
-        return
-    for name in ("classes", "errors"):
-        if getattr(arguments, name):
-            raise Refused(f"--weak compares labels of whole videos; --{name} needs intervals.")
-    labels = read_labels(arguments.annotations, arguments.subset, background=arguments.background)
-    _evaluate_weakly(arguments, labels)
-
-
-def _evaluate(arguments, truth):
-    from skdgam.metrics import average_precision, error_analysis
-
-    y_true = list(truth.values())
-    _refuse_scores(arguments.annotations, y_true)
-    n_empty = sum(not len(video) for video in y_true)
-    if n_empty:
-        print(f"{_count(n_empty, 'video')} without annotations: what is detected there is wrong.")
-    y_pred = _detections_of(arguments, truth, [video["label"] for video in y_true])
-    thresholds = PROTOCOLS[arguments.protocol]
-    ap = 100 * average_precision(y_true, y_pred, thresholds)
-    rows = {"mAP": ap.mean(axis=0)}
-    if arguments.classes:
-        rows = dict(zip(np.unique(np.concatenate(y_true)["label"]), ap, strict=True)) | rows
-    width = max(map(len, [*rows, "tIoU"]))
-    print("tIoU".ljust(width), *(f"{t:6.2f}" for t in thresholds), "  mean")
-    for name, values in rows.items():
-        print(name.ljust(width), *(f"{value:6.1f}" for value in [*values, values.mean()]))
-    if arguments.errors:
-        analysis = error_analysis(y_true, y_pred)
-        print("\nmAP at tIoU 0.5 that each kind of error costs, and how many there are:")
-        for kind, cost in analysis.cost.items():
-            print(f"  {kind:<10} {100 * cost:5.1f} {analysis.count[kind]:7d}")
-
-
-def _evaluate_weakly(arguments, labels):
-    from skdgam.metrics import label_agreement
-
-    y = list(labels.values())
-    y_pred = _detections_of(arguments, labels, y)
-    agreement = label_agreement(y, y_pred)
-    print(
-        f"Average precision of videos, by their best detections: {agreement.average_precision:.3f}"
-    )
-    print(
-        f"With scores of {_below(agreement.threshold)} or more, videos have the classes of their "
-        f"labels with precision {agreement.precision:.2f} and recall {agreement.recall:.2f}."
-    )
-    print("Labels do not say whether detections begin and end when actions do.")
-
-
-def _below(score):
-    """The largest score of three digits that is not above this one, as text."""
-    return f"{float(Context(prec=3, rounding=ROUND_FLOOR).create_decimal_from_float(score)):g}"
-
-
-def _refuse_scores(path, intervals):
-    """Refuse annotations that are detections."""
-    if any("score" in found.dtype.names for found in intervals):
-        raise Refused(f"{path} has scores, as detections have; true intervals have none.")
-
-
-def _detections_of(arguments, videos, labels):
-    """Detections of each of the videos, among whose labels (a sequence for each) theirs must be."""
-    from skdgam.formats import read_intervals
-
-    detections = read_intervals(arguments.detections)
-    first = next(iter(detections.values()), None)
-    if first is None or "score" not in first.dtype.names:
-        raise Refused(f"{arguments.detections} has no detections with scores.")
-    unknown = set(detections) - set(videos)
-    if unknown == set(detections):
-        raise Refused(
-            f"No video of {arguments.detections} ({_some(detections)}) is in "
-            f"{arguments.annotations} ({_some(videos)})."
-        )
-    n_found = len(detections) - len(unknown)
-    missed = "; what the others show counts as missed" * (n_found < len(videos))
-    print(f"{n_found} of {_count(len(videos), 'annotated video')} have detections{missed}.")
-    if unknown:
-        print(
-            f"Left out: {len(unknown)} of {_count(len(detections), 'video')}, without annotations "
-            f"({_some(unknown)})."
-        )
-        _say_alike(set(videos) - set(detections), unknown, "videos")
-    found = set(np.concatenate([*detections.values()])["label"].tolist())
-    true = set().union(*labels)
-    if found and not found & true:
-        raise Refused(
-            f"No class of {arguments.detections} ({_some(found)}) is in {arguments.annotations} "
-            f"({_some(true)})."
-        )
-    _compare_classes(found, true)
-    return [detections.get(name, first[:0]) for name in videos]
-
-
-def _compare_classes(found, true):
-    """Say which classes are detected or annotated alone, and which of those differ by a hair."""
-    for classes, where in ((true - found, "annotated"), (found - true, "detected")):
-        if classes:
-            print(f"Only {where}: {_some(classes)}.")
-    _say_alike(true - found, found - true, "classes")
-
-
-def _say_alike(some, others, what):
-    """Name pairs that are likely meant to be one."""
-    from skdgam._names import alike
-
-    for one in sorted(some):
-        twin = next((other for other in sorted(others) if alike(one, other)), None)
-        if twin is not None:
-            print(f"'{one}' and '{twin}' are two {what}; are they meant to be one?")
-
-
-def _count(n, what):
-    """A number of things, in words."""
-    plural = "es" if what.endswith("s") else "s"
-    return f"{n:,} {what}{plural * (n != 1)}"
-
-
-def _some(names):
-    """The first few of some names, and how many more."""
-    shown, n_more = sorted(names)[:3], len(names) - 3
-    return ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "")
+    where = f"{count(len(found), 'video')}: {arguments.output}"
+    print(f"{count(n_found, 'detection')} in {where}")
 
 
 def export(arguments):
@@ -339,7 +196,7 @@ def export(arguments):
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name, intervals in found.items():
         write_track(paths[name], intervals)
-    print(f"{_count(len(found), 'file')} in {arguments.output}")
+    print(f"{count(len(found), 'file')} in {arguments.output}")
 
 
 def plot(arguments):
@@ -353,7 +210,7 @@ def plot(arguments):
     names = X.names.tolist()
     unknown = sorted(set(arguments.video or []) - set(names))
     if unknown:
-        raise Refused(f"There is no video {unknown[0]!r}, but {_some(names)}.")
+        raise Refused(f"There is no video {unknown[0]!r}, but {some(names)}.")
     X = X[[names.index(name) for name in arguments.video or names[:3]]]
     truth = _truth(arguments, X.names.tolist(), map(str, model.classes_.tolist()))
     y = None if truth is None else [truth.get(name, []) for name in X.names.tolist()]
@@ -382,17 +239,17 @@ def _truth(arguments, names, classes):
     if not arguments.annotations:
         return None
     truth = read_intervals(arguments.annotations)
-    _refuse_scores(arguments.annotations, truth.values())
+    refuse_scores(arguments.annotations, truth.values())
     missing = [name for name in names if name not in truth]
     if len(missing) == len(names):
         raise Refused(
-            f"{arguments.annotations} has none of the videos to show ({_some(missing)}), but "
-            f"{_some(truth)}."
+            f"{arguments.annotations} has none of the videos to show ({some(missing)}), but "
+            f"{some(truth)}."
         )
     if missing:
-        print(f"Without annotations: {_some(missing)}.")
+        print(f"Without annotations: {some(missing)}.")
     shown = [truth[name]["label"].tolist() for name in names if name in truth]
-    _compare_classes(set(classes), set().union(*shown))
+    compare_classes(set(classes), set().union(*shown))
     return truth
 
 
@@ -420,7 +277,7 @@ def report(arguments):
         media = {path.stem: path for path in paths if path.suffix.lower() in VIDEO + AUDIO}
         silent = [name for name in found if name not in media]
         if silent:
-            print(f"Without a video or sound in {arguments.media}: {_some(silent)}.")
+            print(f"Without a video or sound in {arguments.media}: {some(silent)}.")
     write_report(
         arguments.output,
         found,
@@ -429,7 +286,7 @@ def report(arguments):
         media=media,
         title=arguments.title,
     )
-    print(f"{_count(len(found), 'recording')}: {arguments.output}")
+    print(f"{count(len(found), 'recording')}: {arguments.output}")
 
 
 def info(arguments):
@@ -439,7 +296,7 @@ def info(arguments):
     model = load(arguments.model)
     print(f"{type(model).__name__} of {model.n_features_in_} features")
     classes = ", ".join(map(str, model.classes_.tolist()))
-    print(f"{_count(len(model.classes_), 'class')}: {classes}")
+    print(f"{count(len(model.classes_), 'class')}: {classes}")
     for name, stream in getattr(model, "localizers_", {"": model}).items():
         default = type(stream)().get_params()
         title = f"stream {name}, " if name else ""

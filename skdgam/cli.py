@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skdgam import __version__, _commands
+from skdgam import __version__, _commands, _evaluate
+from skdgam._words import Refused
 
 __all__ = ["main"]
 
@@ -174,7 +175,7 @@ def _parser():
     writes(predict, "detections: .json (ActivityNet's), .csv or .tsv")
     takes_min_score(predict)
 
-    evaluate = command(_commands.evaluate, "compare detections with annotated intervals: mAP")
+    evaluate = command(_evaluate.evaluate, "compare detections with annotated intervals: mAP")
     evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json, .csv or .tsv")
     evaluate.add_argument(
         "annotations",
@@ -190,7 +191,7 @@ def _parser():
     takes_background(evaluate)
     evaluate.add_argument(
         "--protocol",
-        choices=_commands.PROTOCOLS,
+        choices=_evaluate.PROTOCOLS,
         default="thumos14",
         help="which thresholds of tIoU",
     )
@@ -250,9 +251,7 @@ def _demo(arguments):
 
     folder = arguments.output
     if folder.exists() and not arguments.force:
-        raise _commands.Refused(
-            f"{folder} is there already; --force replaces what the demo writes."
-        )
+        raise Refused(f"{folder} is there already; --force replaces what the demo writes.")
     X, y = make_untrimmed(n_videos=120, n_classes=4, snippet_seconds=1.28, random_state=0)
     names = [f"video_{i:03d}" for i in range(len(X))]
     for part, videos in {"train": slice(0, 80), "test": slice(80, 120)}.items():
