@@ -5,7 +5,7 @@
 
 Runs the tests for GPUs, compares losses, gradients and predictions with those of the CPU, and
 measures training, prediction, a search and memory. Each part is a process of its own, so that none
-takes another one down; the last line tells how many have failed. It ends within six minutes.
+takes another one down; the last line tells how many have failed. It ends within seven minutes.
 """
 
 import argparse
@@ -31,12 +31,13 @@ from torch.nn import functional as F
 
 from skdgam import DGAMLocalizer, losses
 from skdgam.datasets import make_untrimmed
+from skdgam.features.i3d import I3D, random_i3d_weights
 from skdgam.methods import METHODS
 from skdgam.training.batches import Batch, Deviates
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["torch", "triton", "numpy", "scipy", "scikit-learn", "joblib", "pytest", "hypothesis"]
-SECONDS = 345  # for all parts
+SECONDS = 420  # for all parts
 SECONDS_EACH = 120
 # Largest differences from the CPU that are no failure: relative ones of losses and gradients in
 # float32, and absolute ones of what is predicted, which lies in [0, 1].
@@ -443,6 +444,58 @@ def of_training(name, precision, device):
     )
 
 
+# --- what the device does, whole trainings, I3D ---
+
+
+def profiled(device):
+    """Print for how long the device works in an epoch, and in how many kernels."""
+    if not on_cuda(device):
+        raise Skipped("the work of CUDA devices is counted")
+    return of_each(at_work, device)
+
+
+def at_work(name, precision, device):
+    trainer, features, y = trainer_of(name, precision, device)
+    trainer.run_epoch(features, y)
+    with torch.profiler.profile() as profile:
+        trainer.run_epoch(features, y)
+        torch.cuda.synchronize(device)
+    kernels = [k for k in profile.key_averages() if k.device_type.name == "CUDA"]
+    milliseconds = sum(k.self_device_time_total for k in kernels) / 1e3
+    n = sum(k.count for k in kernels)
+    say(f"an epoch, {name}, {precision}: the device works", f"{milliseconds:9.2f} ms, {n} kernels")
+
+
+def trainings(device):
+    """Print time and mAP of the default on synthetic videos, there and on the CPU."""
+    n = 80 if on_cuda(device) else 8
+    X, y = make_untrimmed(n_videos=n + 40, n_features=64, n_classes=5, random_state=1)
+    for where in dict.fromkeys((device, "cpu")):
+        epochs = None if on_cuda(device) else 2
+        model = DGAMLocalizer(max_epochs=epochs, device=str(where), random_state=0)
+        start = time.perf_counter()
+        model.fit(X[:n], y[:n])
+        seconds = time.perf_counter() - start
+        mean_ap = model.score(X[n:], y[n:])
+        say(f"the default, {n} videos, on {where}", f"{seconds:9.2f} s, mAP {mean_ap:.3f}")
+
+
+def i3d(device):
+    """Print how many frames a second go through I3D, and how far its features are from a CPU's."""
+    weights, batch = random_i3d_weights(), 32 if on_cuda(device) else 1
+    x = torch.rand(2, 3, 16, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        expected = I3D(weights)(x)
+        for dtype in [torch.float32, torch.bfloat16, torch.float16][: 3 if on_cuda(device) else 1]:
+            network = I3D(weights).to(device, dtype).to(memory_format=torch.channels_last_3d)
+            apart = difference(network(x.to(device, dtype)).float(), expected)
+            frames = x[:1].to(device, dtype).expand(batch, *x.shape[1:])
+            frames = frames.contiguous(memory_format=torch.channels_last_3d)
+            (seconds,) = timed(device, partial(network, frames))
+            rate = f"{16 * batch / seconds:9.0f} frames a second, {apart:.0e} apart"
+            say(f"I3D, batches of {batch}, {dtype}".replace("torch.", ""), rate)
+
+
 # --- all of it ---
 
 PARTS = {
@@ -453,6 +506,9 @@ PARTS = {
     "prediction": prediction,
     "search": search,
     "memory": memory,
+    "profiled": profiled,
+    "trainings": trainings,
+    "i3d": i3d,
     "compiled": compiled,
 }
 # Ways that the package does not go yet: that one of them fails is told, and counts for nothing.
