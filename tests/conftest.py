@@ -1,6 +1,7 @@
 """Data beside the project, as fixtures: what is absent skips its tests."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,35 @@ def shared(name):
 @pytest.fixture(scope="session")
 def shared_file():
     return shared
+
+
+@pytest.fixture(scope="session")
+def make_video():
+    """Write videos whose frames are of one grey each, at given times in seconds."""
+    av = pytest.importorskip("av")
+
+    def make(path, times, size=(48, 64), codec="libx264", levels=None, sound=False, **options):
+        with av.open(str(path), "w", **options) as container:
+            stream = container.add_stream(codec, rate=1000, options={"g": "5", "bf": "2"})
+            stream.height, stream.width = size
+            stream.pix_fmt = "yuv420p"
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+            heard = container.add_stream("pcm_s16le", rate=8000, layout="mono") if sound else None
+            for i, time in enumerate(times):
+                level = (10 * i) % 250 if levels is None else levels[i]
+                image = np.full((*size, 3), level, dtype=np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+            if heard is not None:
+                silence = np.zeros((1, 800), dtype=np.int16)
+                tenth = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
+                tenth.rate = 8000
+                container.mux([*heard.encode(tenth), *heard.encode()])
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,11 @@ PACKAGE = Path(skdgam.__file__).parent
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
     ["_typing", "intervals", "clock", "sampling", "_names", "_labels", "_features", "_validation"],
-    ["metrics", "io", "formats", "features", "datasets", "preprocessing"],
-    ["losses", "localization", "layers", "features.i3d"],
+    [
+        *("metrics", "io", "formats", "features._sources", "features"),
+        *("features.frames", "features.flow", "datasets", "preprocessing"),
+    ],
+    ["losses", "localization", "layers", "features.i3d", "features.backbones"],
     [
         "training",
         "training.batches",
@@ -31,6 +34,7 @@ FLOORS = [
         "training.sanity",
         "training.progress",
         "training.callbacks",
+        "features.video",
     ],
     ["_parameters", "_localizer", "_fitted", "base"],
     [
