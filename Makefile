@@ -31,7 +31,7 @@ test-oldest: .venv/installed
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt dist/*.whl
 	cd dist && ../.venv-oldest/bin/python ../tests/smoke.py
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt \
-		"$$(echo dist/*.whl)[plot,report,frame,share,h5]" pytest pytest-xdist hypothesis
+		"$$(echo dist/*.whl)[plot,report,frame,share,h5,sound]" pytest pytest-xdist hypothesis
 	cd tests && ../.venv-oldest/bin/python -m pytest -q -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. .
 
 # Known weaknesses of what continuous integration installs; asks a service on the network.

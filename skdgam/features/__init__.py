@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from skdgam.features._sources import tracked
+
 __all__ = ["describe", "extract", "snippet_times", "windows"]
 
 # Power of a sensor's own noise, about, in its unit squared; keeps the logarithm of silence finite.
@@ -191,13 +193,7 @@ def extract(
     [(184, 16), (59, 16)]
     """
     if progress:
-        try:
-            from rich.progress import track
-        except ImportError as error:
-            raise ImportError(
-                'progress=True needs rich: pip install "skdgam[progress]".'
-            ) from error
-        signals = track(signals, "features")
+        signals = tracked(signals)
     if not hasattr(function, "parameters"):
         return [_in_batches(function, windows(x, rate, window, hop), batch_size) for x in signals]
     import torch
