@@ -58,7 +58,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Whatever goes wrong, that is as it was.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PART}")
+    part = path.with_name(f".{_short(path.name)}.{os.getpid()}-{threading.get_ident()}{PART}")
     try:
         yield part
         with part.open("rb+") as file:
@@ -73,10 +73,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def remove_parts(path: str | os.PathLike[str]) -> None:
     """Remove what a kill in the middle of writing this file has left behind."""
     path = Path(path)
-    part = re.compile(rf"\.{re.escape(path.name)}\.\d+-\d+{re.escape(PART)}")
+    part = re.compile(rf"\.{re.escape(_short(path.name))}\.\d+-\d+{re.escape(PART)}")
     for near in path.parent.glob(".*"):
         if part.fullmatch(near.name):
             near.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for more: file systems know 255 bytes."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) < 180 else hashlib.sha256(encoded).hexdigest()
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

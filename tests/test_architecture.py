@@ -17,7 +17,8 @@ PACKAGE = Path(skdgam.__file__).parent
 FLOORS = [
     ["_typing", "intervals", "clock", "sampling", "_names", "_labels", "_features", "_validation"],
     [
-        *("metrics", "io", "formats", "features._sources", "features"),
+        *("metrics", "io", "formats", "features._folder", "features._sources"),
+        "features",
         *("features.frames", "features.flow", "datasets", "preprocessing"),
     ],
     ["losses", "localization", "layers", "features.i3d", "features.backbones"],

@@ -13,6 +13,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import numpy.typing as npt
 
+from skdgam.features._folder import read_about
+
 __all__ = ["FeatureFolder"]
 
 ARCHIVES = (".h5", ".hdf5", ".hdf", ".mat", ".npz")
@@ -42,6 +44,9 @@ class FeatureFolder:
     names : ndarray of str of shape (n,)
     shape : tuple
         ``(n,)``.
+    about : dict or None
+        How the features were made, if all streams say it: ``extractor``, a list of settings for
+        each stream, and ``snippet_seconds`` and ``snippet_offset``.
 
     Raises
     ------
@@ -52,8 +57,8 @@ class FeatureFolder:
     ImportError
         For HDF5 without h5py: ``pip install "skdgam[h5]"``.
     ValueError
-        At reading: if a file cannot be read or holds no matrix, or the streams of a video
-        differ in their number of snippets.
+        If streams were made with snippets of different length. At reading: if a file cannot be
+        read or holds no matrix, or the streams of a video differ in their number of snippets.
 
     Examples
     --------
@@ -96,6 +101,7 @@ class FeatureFolder:
                     f"{_where(stream, missing[0])} is missing ({len(missing)} such videos); every "
                     "video must be in every stream under the same name."
                 )
+        self.about = _about(self._streams)
 
     @property
     def shape(self) -> tuple[int]:
@@ -157,6 +163,24 @@ class FeatureFolder:
     def _read(self, name: str) -> np.ndarray:
         arrays = self._open(name)
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+
+
+def _about(streams: list[Path]) -> dict[str, Any] | None:
+    """How all streams were made, if all say it."""
+    known = [about for stream in streams if (about := read_about(stream)) is not None]
+    if len(known) < len(streams):
+        return None
+    clocks = [(about["snippet_seconds"], about["snippet_offset"]) for about in known]
+    for stream, clock in zip(streams, clocks, strict=True):
+        if clock != clocks[0]:
+            raise ValueError(
+                f"{stream} has snippets of {clock[0]:g} s, of which the first begins at "
+                f"{clock[1]:g} s; {streams[0]} has {clocks[0][0]:g} s, from {clocks[0][1]:g} s on. "
+                "Streams must share their snippets."
+            )
+    seconds, offset = clocks[0]
+    extractors = [about["extractor"] for about in known]
+    return {"extractor": extractors, "snippet_seconds": seconds, "snippet_offset": offset}
 
 
 def _natural(name: str) -> tuple[list[tuple[bool, int, str]], str]:

@@ -1,13 +1,17 @@
 """What transformers from sources (files, tables) to snippet features share."""
 
+import hashlib
 import os
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from dataclasses import fields, is_dataclass
 from typing import Any, Self
 
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+
+from skdgam.features._folder import write_features
 
 __all__ = ["SourceTransformer", "refuse_folder", "tracked"]
 
@@ -21,6 +25,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
 
     n_jobs: int | None
     progress: bool
+    _not_of_features = frozenset({"n_jobs", "progress"})  # parameters that change no feature
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Check the parameters; nothing is learned.
@@ -56,12 +61,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
             As of ``features_of``; the message names the source.
         """
         self._validate_params()
-        if isinstance(X, str | bytes | os.PathLike) or hasattr(X, "columns"):
-            raise TypeError(
-                f"transform takes a list of recordings, and was given one, {_name(X, 'a table')}; "
-                "pass [x], or call features_of(x)."
-            )
-        sources = list(X)
+        sources = _listed(X)
         made = self._each(sources, [_name(source, f"X[{i}]") for i, source in enumerate(sources)])
         features: list[Any] = [None] * len(sources)
         with closing(made):
@@ -95,6 +95,71 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
             raise result
         return result
 
+    def to_folder(self, X: Sequence[Any], folder: str | os.PathLike[str]) -> None:
+        """Make the features of recordings, a file each.
+
+        :class:`skdgam.datasets.FeatureFolder` reads them. Beside them, ``features.json`` says how
+        they were made, so that a localizer knows how long a snippet is, and refuses features that
+        were made otherwise. What is there already is not made again, unless its source has
+        changed: a source counts as the same by its size and three samples of it. So what was cut
+        off goes on where it stopped.
+
+        Parameters
+        ----------
+        X : sequence of n paths
+            The recordings, each of which is named by its file, without the ending.
+        folder : path
+            Made if it is not there.
+
+        Raises
+        ------
+        TypeError
+            If `X` is a single source, or holds others than paths.
+        ValueError
+            If recordings failed, when all others are done; the message names each. Before
+            anything is done, if two have one name, or the folder holds features that were made
+            otherwise, or files that were not made here.
+        """
+        failed = [
+            f"{source}: {made}"
+            for source, made in self._to_folder(X, folder)
+            if isinstance(made, Exception)
+        ]
+        if failed:
+            raise ValueError(
+                f"{len(failed)} of {len(X)} recordings failed, and the others are in {folder}. "
+                + " ".join(failed)
+            )
+
+    def _to_folder(
+        self, X: Sequence[Any], folder: str | os.PathLike[str]
+    ) -> Iterable[tuple[Any, int | Exception]]:
+        """As ``to_folder``, but yield each source, and how many snippets it has or what failed."""
+        self._validate_params()
+        sources = _listed(X)
+        other = next((x for x in sources if not isinstance(x, str | os.PathLike)), None)
+        if other is not None:
+            raise TypeError(
+                f"to_folder takes paths, by which features are named, and was given "
+                f"{type(other).__name__}; use transform, and numpy.save."
+            )
+        about = {"extractor": self._extractor(), **self.snippet_times()}
+        made = write_features(folder, about, sources, self._each)
+        return tracked(made, len(sources)) if self.progress else made
+
+    def _extractor(self) -> dict[str, Any]:
+        """What decides features, as JSON has it."""
+        settings = {
+            name: as_json(value)
+            for name, value in self.get_params(deep=False).items()
+            if name not in self._not_of_features
+        }
+        return {"class": type(self).__name__, **settings}
+
+    def snippet_times(self) -> dict[str, float]:
+        """Say which seconds the snippets stand for, in the words of a localizer."""
+        raise NotImplementedError
+
     def _each(
         self, sources: Sequence[Any], names: Sequence[str]
     ) -> Generator[tuple[int, np.ndarray | Exception]]:
@@ -122,6 +187,37 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         tags.input_tags.two_d_array = False
         return tags
+
+
+def as_json(value: Any) -> Any:
+    """A parameter as JSON has it; of a function and of weights, what tells them from others."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if is_dataclass(value):
+        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "state_dict"):  # a network
+        digest = hashlib.sha256()
+        for name, tensor in value.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().float().numpy().tobytes())
+        return f"{type(value).__qualname__}, weights {digest.hexdigest()[:16]}"
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _listed(X: Any) -> list[Any]:
+    """Sources as a list, which one by itself is not."""
+    if isinstance(X, str | bytes | os.PathLike) or hasattr(X, "columns"):
+        raise TypeError(
+            f"A list of recordings is needed, and there is one, {_name(X, 'a table')}; pass [x], "
+            "or call features_of(x)."
+        )
+    return list(X)
 
 
 def tracked(items: Iterable[Any], n: int | None = None) -> Iterable[Any]:

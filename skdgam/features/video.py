@@ -1,5 +1,6 @@
 """From files of videos to features of snippets: decoding beside a network."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -98,6 +99,8 @@ class VideoFeatures(SourceTransformer):
         "progress": ["boolean"],
     }
 
+    _not_of_features = SourceTransformer._not_of_features | {"device", "batch_size"}
+
     def __init__(
         self,
         backbone: Any = "i3d",
@@ -140,6 +143,16 @@ class VideoFeatures(SourceTransformer):
         """
         frames, hop, fps = self._sampling()
         return {"snippet_seconds": hop / fps, "snippet_offset": (frames - hop) / 2 / fps}
+
+    def _extractor(self) -> dict[str, Any]:
+        frames, hop, fps = self._sampling()
+        extractor = super()._extractor() | {"frames": frames, "hop": hop, "fps": fps}
+        if self.stream == "rgb":
+            del extractor["flow"]
+        if self.weights is not None and os.path.isfile(self.weights):
+            with open(self.weights, "rb") as file:  # whatever its name is elsewhere
+                extractor["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+        return extractor
 
     def _sampling(self) -> tuple[int, int, float]:
         """Frames of a snippet, from snippet to snippet, and a second."""
