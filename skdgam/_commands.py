@@ -1,16 +1,11 @@
 """What the commands of the command line do, but for ``evaluate``."""
 
-import difflib
-import json
-import os
-from contextlib import suppress
-from pathlib import Path
-
 import numpy as np
 
+from skdgam._arguments import check_output, read_settings, tracked
 from skdgam._words import Refused, compare_classes, count, refuse_scores, some
 
-__all__ = ["PICTURES", "export", "fit", "info", "plot", "predict", "report"]
+__all__ = ["PICTURES", "export", "fit", "info", "plot", "predict", "report", "write_detections"]
 
 PICTURES = (".png", ".svg", ".pdf")
 AT_ONCE = 16  # videos between two updates of the bar, and of what is kept if interrupted
@@ -98,15 +93,7 @@ def _localizers(arguments):
         raise Refused(f"--preset is {unknown[0]!r}; for this method, {there}.")
     if len(chosen) not in (0, 1, n_streams):
         raise Refused(f"There are {len(chosen)} presets for {n_streams} streams; give each one.")
-    params = dict(map(_parameter, arguments.set))
-    known = method().get_params()
-    for name in params:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1) or sorted(known)
-            raise Refused(
-                f"--set {name}=…: {method.__name__} has no such parameter; "
-                f"{', '.join(close)} {'is one' if len(close) == 1 else 'are all'}."
-            )
+    params = read_settings(arguments.set, method)
     presets = chosen * n_streams if len(chosen) < n_streams else chosen
     localizers = [method() for _ in range(n_streams)]
     for localizer, name in zip(localizers, presets, strict=False):
@@ -140,7 +127,7 @@ def _checkpoint(arguments):
             f"{arguments.output} is there, and no training that was cut off: it is done. --force "
             "trains anew."
         )
-    _check_output(arguments)
+    check_output(arguments)
     if cut_off and not arguments.force:
         raise Refused(
             f"{cut_off[0]} is of a training that was cut off; --resume goes on with it, --force "
@@ -162,13 +149,18 @@ def _checkpoints(arguments, path):
 def predict(arguments):
     """Find actions in recordings."""
     from skdgam import load
+
+    check_output(arguments, (".json", ".csv", ".tsv"))
+    write_detections(arguments, load(arguments.model), _features(arguments.features))
+
+
+def write_detections(arguments, model, X):
+    """Find actions in recordings, and keep what was found if interrupted."""
     from skdgam.formats import write_intervals
 
-    _check_output(arguments, (".json", ".csv", ".tsv"))
-    model, X = load(arguments.model), _features(arguments.features)
     found = {}
     try:
-        for first in _track(range(0, len(X), AT_ONCE)):
+        for first in tracked(range(0, len(X), AT_ONCE), "videos"):
             part = X[first : first + AT_ONCE]
             of_part = dict(zip(part.names.tolist(), model.predict(part), strict=True))
             found |= _good(arguments, of_part)
@@ -205,7 +197,7 @@ def plot(arguments):
     from skdgam.io import replacing
     from skdgam.plotting import LocalizationDisplay
 
-    _check_output(arguments, PICTURES)
+    check_output(arguments, PICTURES)
     model, X = load(arguments.model), _features(arguments.features)
     names = X.names.tolist()
     unknown = sorted(set(arguments.video or []) - set(names))
@@ -259,7 +251,7 @@ def report(arguments):
     from skdgam.formats import read_intervals
     from skdgam.report import AUDIO, VIDEO, write_report
 
-    _check_output(arguments, (".html",))
+    check_output(arguments, (".html",))
     if (arguments.model is None) != (arguments.features is None):
         raise Refused("--model and --features go together: attention is of both.")
     found = _good(arguments, read_intervals(arguments.detections))
@@ -306,51 +298,7 @@ def info(arguments):
                 print(f"  {parameter} = {value!r}")
 
 
-def _check_output(arguments, endings=None):
-    """Refuse an output that could not be written, before any work is done for it."""
-    path = arguments.output
-    if endings and path.suffix.lower() not in endings:
-        raise Refused(f"{path} must end in {' or '.join(endings)}.")
-    if path.is_dir():
-        raise Refused(f"{path} is a folder; name a file.")
-    for name, given in vars(arguments).items():
-        for other in given if isinstance(given, list) else [given]:
-            if name != "output" and isinstance(other, Path) and path.resolve() == other.resolve():
-                raise Refused(f"{path} is read by this command; name another file to write to.")
-    if path.exists() and not arguments.force:
-        raise Refused(f"{path} is there already; --force replaces it.")
-    if not path.parent.is_dir():
-        raise Refused(f"{path} has no folder to be in: {path.parent} does not exist.")
-    if not os.access(path.parent, os.W_OK):
-        raise Refused(f"{path} cannot be written: {path.parent} allows no writing.")
-
-
 def _features(paths):
     from skdgam.datasets import FeatureFolder
 
     return FeatureFolder(paths)
-
-
-def _parameter(text):
-    """Read NAME=VALUE, where the value is JSON, a word of Python, a number, or else text."""
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise Refused(f"--set {text} must be NAME=VALUE, such as max_epochs=100.")
-    words = {"true": True, "false": False, "none": None}
-    if value.lower() in words:
-        return name, words[value.lower()]
-    for read in (json.loads, float):  # 1e2 and .5 are numbers, too
-        with suppress(ValueError):
-            number = read(value)
-            whole = isinstance(number, float) and number.is_integer()
-            return name, int(number) if whole else number
-    return name, value
-
-
-def _track(steps):
-    """Show how far a loop is."""
-    try:
-        from rich.progress import track
-    except ImportError:
-        return steps
-    return track(steps, "videos")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skdgam import __version__, _commands, _evaluate
+from skdgam import __version__, _commands, _evaluate, _extract
 from skdgam._words import Refused
 
 __all__ = ["main"]
@@ -17,6 +17,7 @@ __all__ = ["main"]
 DEMO_SETTINGS = "--set snippet_seconds=1.28 --set random_state=0"
 EXAMPLES = """examples:
   skdgam demo                                          see it work, in half a minute
+  skdgam features videos -o features --weights rgb_imagenet.pt
   skdgam fit features labels.csv -o model.skdgam       a folder of .npy; rows video,label
   skdgam predict model.skdgam new -o detections.json   a folder of .npy again
   skdgam evaluate detections.json annotations.json     mAP, where intervals are known
@@ -131,6 +132,7 @@ def _parser():
             "streams, a localizer each",
         )
 
+    _take_sources(command, writes, takes_min_score)
     fit = command(_commands.fit, "train a localizer on labels of whole recordings")
     takes_features(fit)
     fit.add_argument(
@@ -242,6 +244,62 @@ def _parser():
     demo.add_argument("-o", "--output", type=Path, default=Path("skdgam-demo"), metavar="FOLDER")
     demo.add_argument("--force", action="store_true", help="replace what is there")
     return parser
+
+
+def _take_sources(command, writes, takes_min_score):
+    """The commands that begin with files of videos, sounds or sensors."""
+
+    def takes_sources(added):
+        added.add_argument(
+            "sources",
+            nargs="+",
+            type=Path,
+            metavar="RECORDING",
+            help="files, or a folder of them, of videos, sounds or tables of sensors",
+        )
+        added.add_argument(
+            "--weights",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="of the network that describes videos, such as rgb_imagenet.pt; one for each "
+            "stream; random tries things out",
+        )
+        added.add_argument(
+            "--jobs", type=int, default=-1, metavar="N", help="threads; by default as many as cores"
+        )
+
+    features = command(_extract.features, "make features of videos, sounds or tables of sensors")
+    takes_sources(features)
+    features.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        metavar="FOLDER",
+        help="for the features; several streams have a folder each in it",
+    )
+    features.add_argument("--resume", action="store_true", help="go on with what is there")
+    features.add_argument("--backbone", metavar="NAME", help="another network than i3d")
+    features.add_argument(
+        "--stream",
+        action="append",
+        choices=["rgb", "flow"],
+        help="what the network sees of videos; again for both",
+    )
+    features.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any parameter of VideoFeatures, SoundFeatures or TableFeatures, such as --set hop=8",
+    )
+
+    run = command(_extract.run, "find actions in videos, sounds or tables of sensors, in one go")
+    run.add_argument("model", type=Path, metavar="MODEL")
+    takes_sources(run)
+    writes(run, "detections: .json (ActivityNet's), .csv or .tsv")
+    takes_min_score(run)
 
 
 def _demo(arguments):

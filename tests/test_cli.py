@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, formats, io, load
-from skdgam._commands import _parameter
+from skdgam._arguments import _parameter
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
 from skdgam.formats import read_intervals, write_intervals

@@ -92,6 +92,8 @@ def write_features(
     _note(folder, whole)
     noted = time.monotonic()
     chosen = [paths[name] for name in todo]
+    if not todo:
+        return
     try:
         with closing(make(chosen, [str(source) for source in chosen])) as made:
             for i, features in made:

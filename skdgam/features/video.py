@@ -151,7 +151,7 @@ class VideoFeatures(SourceTransformer):
             del extractor["flow"]
         if self.weights is not None and os.path.isfile(self.weights):
             with open(self.weights, "rb") as file:  # whatever its name is elsewhere
-                extractor["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+                extractor["weights"] = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
         return extractor
 
     def _sampling(self) -> tuple[int, int, float]:
