@@ -40,6 +40,12 @@ SHARED_PARAMETERS = """
         two, three, four, …. The only video of a class is not held out.
     n_iter_no_change : int, default={n_iter_no_change}
         Epochs without a lower loss on the held-out videos after which early stopping stops.
+    class_weight : dict, "balanced" or None, default={class_weight}
+        How much the videos of each class count in training: by default, and where a dict does not
+        name a class, 1. "balanced" is, for each class, the number of labels of all videos,
+        divided by the number of classes and by the number of videos that show this one, as
+        everywhere in scikit-learn. A video with several classes counts by their mean, one without
+        any 1, times `sample_weight`.
     standardize : bool, default={standardize}
         Whether to bring each feature to mean 0 and standard deviation 1, by the statistics of the
         training snippets, which the model keeps as `mean_` and `scale_`. A training that goes on
@@ -106,6 +112,7 @@ NOT_OF_TRAINING = {
     *("nms_threshold", "min_snippets", "max_snippets", "stream_weight"),
     *("snippet_seconds", "snippet_offset", "tiou_thresholds"),
     *("warm_start", "memory", "device", "precision", "random_state", "verbose"),
+    "class_weight",  # but on the weights of videos that follow from it
 }
 
 
@@ -151,6 +158,7 @@ class SharedParameters(Parameters):
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int = 50
+    class_weight: Any = None
     standardize: bool = True
     warm_start: bool = False
     memory: Any = None
@@ -180,6 +188,7 @@ class SharedParameters(Parameters):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
         "standardize": ["boolean"],
         "warm_start": ["boolean"],
         "memory": [None, str, HasMethods(["cache"])],
