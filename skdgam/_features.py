@@ -23,11 +23,12 @@ class Scaling(NamedTuple):
     scale: np.ndarray
 
     @classmethod
-    def of(cls, videos: Iterable[np.ndarray]) -> "Scaling":
+    def of(cls, videos: "Videos") -> "Scaling":
         """The statistics of all snippets; the scale of a constant feature is 1."""
         scaler = StandardScaler()
-        for video in videos:
-            scaler.partial_fit(video)
+        for i, video in enumerate(videos):
+            weight = None if videos.weights is None else np.full(len(video), videos.weights[i])
+            scaler.partial_fit(video, sample_weight=weight)
         return cls(scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32))
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
@@ -50,6 +51,8 @@ class Videos:
         Of each video among those that were checked.
     lengths : ndarray of int of shape (n_videos,)
         Snippets of each video.
+    weights : ndarray of shape (n_videos,), positive, or None
+        How much each video counts in training; None if all count 1.
     in_memory : bool
         False for a lazy sequence.
     """
@@ -70,6 +73,7 @@ class Videos:
         if self.in_memory:
             self._source = [self._checked(i) for i in range(len(source))]
         self.lengths = np.array([len(video) for video in self])
+        self.weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -112,10 +116,17 @@ class Videos:
         view._scaling = scaling
         return view
 
+    def weighted(self, weights: np.ndarray | None) -> "Videos":
+        """Show the same videos with weights."""
+        view = copy.copy(self)
+        view.weights = weights
+        return view
+
     def subset(self, chosen: Any) -> "Videos":
         """Show some of the videos only: indices, a mask or a slice."""
         view = copy.copy(self)
         view.indices, view.lengths = self.indices[chosen], self.lengths[chosen]
+        view.weights = None if self.weights is None else self.weights[chosen]
         return view
 
     def _checked(self, i: int) -> np.ndarray:

@@ -213,7 +213,17 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         params = self.get_params(deep=False)
         if isinstance(self.random_state, np.random.RandomState):
             params["random_state"] = None
+        if isinstance(self.class_weight, dict):  # JSON would make text of classes that are numbers
+            params["class_weight"] = [*self.class_weight.items()]
         return params | {"memory": None}
+
+    @classmethod
+    def _from_plain_params(cls, params: dict[str, Any]) -> Self:
+        """An unfitted localizer with the parameters that ``_plain_params`` has described."""
+        params = params | {"memory": None}  # no file opens a folder
+        if isinstance(params.get("class_weight"), list):
+            params["class_weight"] = dict(params["class_weight"])
+        return cls(**params)
 
     def _describe(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Describe a fitted localizer by a dict that JSON can hold, and arrays."""
@@ -235,7 +245,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
     @classmethod
     def _from_description(cls, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """Rebuild what ``_describe`` has described; whatever is wrong with it is an error."""
-        model = cls(**description["params"] | {"memory": None})  # no file opens a folder
+        model = cls._from_plain_params(description["params"])
         model._check_settings()
         of_kind: dict[str, dict[str, np.ndarray]] = {"weights": {}, "history": {}, "scaling": {}}
         for name, array in arrays.items():

@@ -105,7 +105,7 @@ class LocalizerMixin:
         y: Indexed,
         durations: npt.ArrayLike | None = None,
         intervals: Indexed | None = None,
-        sample_weight: None = None,
+        sample_weight: Indexed | None = None,
     ) -> float:
         """Mean average precision, averaged over ``tiou_thresholds``.
 
@@ -122,8 +122,8 @@ class LocalizerMixin:
             The true intervals, in place of those in `y`, which may then hold labels. With
             metadata routing, ``set_score_request(intervals=True)`` has them passed here when
             ``GridSearchCV(...).fit(X, labels, intervals=annotations)`` splits.
-        sample_weight : None
-            There are no weights of videos; a Pipeline asks for the parameter.
+        sample_weight : ignored
+            mAP counts all videos alike. Searches and pipelines hand on the weights of ``fit``.
 
         Returns
         -------
@@ -142,8 +142,6 @@ class LocalizerMixin:
             :func:`skdgam.metrics.mean_average_precision` takes annotations as they are.
         """
         check_is_fitted(self)
-        if sample_weight is not None:
-            raise ValueError("sample_weight is given, but mAP knows no weights of videos.")
         videos = check_features(X, self.n_features_in_)
         name, given = ("y", y) if intervals is None else ("intervals", intervals)
         annotations = check_annotations(in_order(given, videos.names, name), len(videos), name)

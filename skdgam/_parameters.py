@@ -40,6 +40,13 @@ SHARED_PARAMETERS = """
         two, three, four, …. The only video of a class is not held out.
     n_iter_no_change : int, default={n_iter_no_change}
         Epochs without a lower loss on the held-out videos after which early stopping stops.
+    class_weight : dict, "balanced" or None, default={class_weight}
+        How much the videos of each class count in training. None is 1 for all classes, as for
+        those that a dict does not name. "balanced" is the number of labels in all videos, divided
+        by the number of classes and by the number of videos that show this one; with one label a
+        video, that is scikit-learn's. A video with several classes counts by the mean of their
+        weights, and one of background alone counts 1. Weights by `sample_weight` are multiplied
+        with it, and count in these numbers.
     standardize : bool, default={standardize}
         Whether to bring each feature to mean 0 and standard deviation 1, by the statistics of the
         training snippets, which the model keeps as `mean_` and `scale_`. A training that goes on
@@ -47,7 +54,7 @@ SHARED_PARAMETERS = """
     warm_start : bool, default={warm_start}
         Whether ``fit`` goes on from where the last training stopped, for `max_epochs` more.
     memory : str or object with the joblib.Memory interface, default={memory}
-        Where to keep trainings. A ``fit`` on the same features and labels, with the same
+        Where to keep trainings. A ``fit`` on the same features, labels and weights, with the same
         parameters of training, takes its result from there. In a search, candidates that differ
         only in localization then share one training. It needs an integer `random_state`, and is
         not used with `warm_start`, checkpoints or callbacks.
@@ -106,6 +113,7 @@ NOT_OF_TRAINING = {
     *("nms_threshold", "min_snippets", "max_snippets", "stream_weight"),
     *("snippet_seconds", "snippet_offset", "tiou_thresholds"),
     *("warm_start", "memory", "device", "precision", "random_state", "verbose"),
+    "class_weight",  # but on the weights of videos that follow from it
 }
 
 
@@ -151,6 +159,7 @@ class SharedParameters(Parameters):
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int = 50
+    class_weight: Any = None
     standardize: bool = True
     warm_start: bool = False
     memory: Any = None
@@ -180,6 +189,7 @@ class SharedParameters(Parameters):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
         "standardize": ["boolean"],
         "warm_start": ["boolean"],
         "memory": [None, str, HasMethods(["cache"])],

@@ -22,6 +22,7 @@ from skdgam._fitted import FittedLocalizer
 from skdgam._labels import check_classes, check_weak_labels, known_entries, warn_of_alike
 from skdgam._names import in_order
 from skdgam._typing import Indexed, PathOrName, keeps_type
+from skdgam._weights import check_sample_weight, weigh_videos
 from skdgam.layers import initialize
 from skdgam.sampling import balanced_folds
 from skdgam.training.callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
@@ -77,6 +78,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         y: Indexed,
         checkpoint: PathOrName | None = None,
         checkpoint_every: int = 10,
+        sample_weight: Indexed | None = None,
     ) -> Self:
         """Learn from video-level labels when each action happens.
 
@@ -97,6 +99,11 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             bit that of a training that was never killed. It stays when training is done.
         checkpoint_every : int, default=10
             Epochs from one writing to the next.
+        sample_weight : array-like of shape (n,), not negative, optional
+            How much each video counts, in relation to the others: a video of weight 2 counts as
+            two, and one of weight 0 is left out, but for its labels, which stay in ``classes_``.
+            By default all count alike. They are multiplied with the weights by `class_weight`.
+            Where videos have names, also a dict by name, or a Series whose index is text.
 
         Returns
         -------
@@ -105,8 +112,9 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         Raises
         ------
         TypeError, ValueError
-            If `X` or `y` is not of that form; the message names the video. The estimator
-            stays as it was. Also if the checkpoint is of other data or parameters.
+            If `X`, `y` or `sample_weight` is not of that form, or `class_weight` does not fit the
+            labels; the message names the video. The estimator stays as it was. Also if the
+            checkpoint is of other data, weights or parameters.
         OSError
             If the checkpoint cannot be written at the beginning; later, that is a warning.
         FloatingPointError
@@ -122,10 +130,16 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             settings = {"method": type(self).__qualname__} | self._training_settings()
             written = Checkpoint(checkpoint, checkpoint_every, settings)
         report = partial(AfterEpoch, self, X, y)
-        return self._train(X, y, None, resumes, None, report, written)
+        return self._train(X, y, None, sample_weight, resumes, None, report, written)
 
     @keeps_type(_fit_context(prefer_skip_nested_validation=True))
-    def partial_fit(self, X: Indexed, y: Indexed, classes: Iterable[Any] | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: Indexed,
+        y: Indexed,
+        classes: Iterable[Any] | None = None,
+        sample_weight: Indexed | None = None,
+    ) -> Self:
         """Train one epoch on some videos, from where the last call left off.
 
         For videos that do not all exist at once. Calls with all videos of a data set come to
@@ -139,6 +153,9 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             As for ``fit``.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever occur, at the first call. By default those in `y`.
+        sample_weight : array-like of shape (n,), not negative, optional
+            As for ``fit``. Here weights compare videos of different calls, too, and 1 is what
+            counts normally: ``fit`` divides all by their mean, which no single call knows.
 
         Returns
         -------
@@ -148,12 +165,17 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         ------
         TypeError, ValueError, FloatingPointError
             As for ``fit``; also if `y` holds a label that is none of the known ones, or
-            `classes` are not those of the first call.
+            `classes` are not those of the first call, or with ``class_weight="balanced"``.
         """
         if self.early_stopping:
             raise ValueError(
                 "partial_fit cannot stop early, since it does not know when training ends; set "
                 "early_stopping=False."
+            )
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"partial_fit cannot have class_weight={self.class_weight!r}, since it does not "
+                "know how often each class will occur; set a dict from class to weight."
             )
         resumes = hasattr(self, "weights_")
         if resumes and classes is not None:
@@ -162,13 +184,14 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 raise ValueError(
                     f"classes is {given}, but training began with {self.classes_.tolist()}."
                 )
-        return self._train(X, y, classes, resumes, n_epochs=1)
+        return self._train(X, y, classes, sample_weight, resumes, n_epochs=1)
 
     def _train(
         self,
         X: Indexed,
         y: Indexed,
         classes: Iterable[Any] | None,
+        sample_weight: Indexed | None,
         resumes: bool,
         n_epochs: int | None = None,
         report: Callable[[int, Callable[[], dict]], AfterEpoch] | None = None,
@@ -181,13 +204,18 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         self._check_settings()
         videos = check_features(X, self.n_features_in_ if resumes else None)
         y = in_order(y, videos.names)
+        given = check_sample_weight(sample_weight, len(videos), videos.names)
         is_known = known_entries(y)
         if is_known is not None and len(y) == len(videos):
-            videos = videos.subset(is_known)
+            videos, given = videos.subset(is_known), given[is_known]
             y = [y[i] for i in np.flatnonzero(is_known)]
         known, is_labelled = check_weak_labels(
             y, len(videos), self.classes_ if resumes else classes
         )
+        is_kept, weights = weigh_videos(
+            given, self.class_weight, known, is_labelled, relative=n_epochs is None
+        )
+        videos, is_labelled = videos.subset(is_kept).weighted(weights), is_labelled[is_kept]
         if not resumes:
             warn_of_alike(known)
             if not self.standardize:
@@ -306,7 +334,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             "precision": str(resolve_precision(self.precision, device)),
             "device": device.type,
         }
-        data = digest(videos, whole=True), is_labelled, classes
+        data = digest(videos, whole=True), is_labelled, classes, videos.weights
         remember = check_memory(self.memory).cache(_remember, ignore=["begin"])
         try:
             return remember(settings, data, begin=begin), None

@@ -112,6 +112,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         y: Indexed,
         checkpoint: PathOrName | None = None,
         checkpoint_every: int = 10,
+        sample_weight: Indexed | None = None,
     ) -> Self:
         """Fit a clone of each stream's localizer to its columns.
 
@@ -124,6 +125,9 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         checkpoint, checkpoint_every
             As for ``BaseLocalizer.fit``; each stream has a file of its own, with its name behind
             a dot.
+        sample_weight : array-like of shape (n,), optional
+            As for ``BaseLocalizer.fit``; the same in all streams, each of which has a
+            `class_weight` of its own.
 
         Returns
         -------
@@ -138,17 +142,25 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
             localizers[name] = self._localizer_to_fit(name, localizer, localizer.warm_start)
             with tasks.propagated(name, localizers[name]):
                 path = None if checkpoint is None else f"{os.fspath(checkpoint)}.{name}"
-                localizers[name].fit(videos.columns(columns[name]), y, path, checkpoint_every)
+                localizers[name].fit(
+                    *(videos.columns(columns[name]), y, path, checkpoint_every, sample_weight)
+                )
         tasks.end()
         return self._set_fitted(localizers, columns, videos.n_features)
 
     @keeps_type(_fit_context(prefer_skip_nested_validation=False))
-    def partial_fit(self, X: Indexed, y: Indexed, classes: Iterable[Any] | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: Indexed,
+        y: Indexed,
+        classes: Iterable[Any] | None = None,
+        sample_weight: Indexed | None = None,
+    ) -> Self:
         """Train every stream one epoch on some videos, from where the last call left off.
 
         Parameters
         ----------
-        X, y, classes
+        X, y, classes, sample_weight
             As for ``BaseLocalizer.partial_fit``, with streams side by side in the columns.
 
         Returns
@@ -170,7 +182,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         localizers = {}
         for name, localizer, _ in streams:
             localizers[name] = self._localizer_to_fit(name, localizer, resumes)
-            localizers[name].partial_fit(videos.columns(columns[name]), y, classes)
+            localizers[name].partial_fit(videos.columns(columns[name]), y, classes, sample_weight)
         return self._set_fitted(localizers, columns, videos.n_features)
 
     def _describe(self):
@@ -205,7 +217,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
             columns = slice(*stream["slice"]) if stream["slice"] else stream["columns"]
             # Files of version 1 know one method alone.
             kind = classes[stream["class"]] if "class" in stream else next(iter(METHODS.values()))
-            streams.append((name, kind(**stream["params"]), columns))
+            streams.append((name, kind._from_plain_params(stream["params"]), columns))
             of_stream = {
                 key.removeprefix(prefix): array
                 for key, array in arrays.items()

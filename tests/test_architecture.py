@@ -15,7 +15,10 @@ PACKAGE = Path(skdgam.__file__).parent
 
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
-    ["_typing", "intervals", "clock", "sampling", "_names", "_labels", "_features", "_validation"],
+    [
+        *("_typing", "intervals", "clock", "sampling"),
+        *("_names", "_labels", "_weights", "_features", "_validation"),
+    ],
     [
         *("metrics", "io", "formats", "features._folder", "features._sources"),
         "features",

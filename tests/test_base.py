@@ -19,6 +19,7 @@ from skdgam.base import BaseLocalizer
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
 from skdgam.methods import METHODS
+from skdgam.training.batches import Batch, to_rows
 from skdgam.training.loop import train
 from skdgam.training.trainer import Trainer
 
@@ -474,6 +475,212 @@ def test_another_method_is_not_recalled_and_not_gone_on_with(data, tmp_path, mon
 def test_memory_needs_a_seed(data, tmp_path):
     with pytest.raises(ValueError, match="needs an integer random_state, but it is None"):
         make("mil", memory=str(tmp_path), random_state=None).fit(*data)
+
+
+# --- weights of videos ---
+
+
+class Repeatable(Batch):
+    """A batch whose noise follows from its rows, so that repeated videos have the same."""
+
+    def noise(self, width):
+        of_rows = 40 * self.x.sum(dim=1, keepdim=True) + 3 * torch.arange(width)
+        return (1.4 * of_rows.sin()).to(self.x.dtype)
+
+
+def losses_and_gradients(stage, network, X, is_labelled, weights=None):
+    lengths = np.array([len(x) for x in X])
+    batch = Repeatable(
+        x=to_rows(X, torch.float32),
+        lengths=lengths,
+        labels=torch.from_numpy(is_labelled).float(),
+        n_snippets=np.full(len(X), lengths.max()),
+        n_videos=len(X),
+        weights=weights,
+        epoch=50,
+        progress=0.5,
+        deviates=object(),
+    )
+    network.zero_grad()
+    terms = stage.losses(network, batch)
+    sum(weight * value for weight, value in terms.values()).backward()
+    of_terms = {name: value.item() for name, (_, value) in terms.items()}
+    return of_terms, [p.grad for p in network.parameters() if p.grad is not None]
+
+
+def both_sources(test):
+    """For each method, and for DGAM with both sources of its attention."""
+    cases = [(method, {}) for method in METHODS] + [("dgam", {"attention_source": "head"})]
+    cases.append(("mil", {"pooling": "attention"}))
+    ids = ["-".join([method, *changes.values()]) for method, changes in cases]
+    return pytest.mark.parametrize(("method", "changes"), cases, ids=ids)(test)
+
+
+@both_sources
+def test_whole_weights_have_the_losses_and_gradients_of_repeated_videos(method, changes, data):
+    X, y = data[0][:4], np.array([[1, 0], [0, 1], [1, 1], [0, 0]], dtype=bool)
+    repeats = np.array([2, 1, 3, 1])
+    model = make(method, **changes)
+    network = model._fresh_network(7, 2, seed=0)
+    index = np.repeat(np.arange(4), repeats)
+    for stage in model._stages():
+        expected = losses_and_gradients(stage, network, [X[i] for i in index], y[index])
+        found = losses_and_gradients(stage, network, X, y, repeats / repeats.mean())
+        unweighted = losses_and_gradients(stage, network, X, y)
+        assert found[0] == pytest.approx(expected[0], rel=1e-5)
+        for name, value in unweighted[0].items():  # no term is left without weights
+            assert value == 0 or value != pytest.approx(expected[0][name], rel=1e-4)
+        assert len(found[1]) == len(expected[1]) > 0
+        for ours, theirs in zip(found[1], expected[1], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@both_sources
+def test_weights_of_one_have_the_bits_of_none(method, changes, data):
+    X, y = data[0][:3], np.array([[1, 0], [0, 1], [0, 0]], dtype=bool)
+    model = make(method, **changes)
+    network = model._fresh_network(7, 2, seed=0)
+    for stage in model._stages():
+        expected = losses_and_gradients(stage, network, X, y)
+        found = losses_and_gradients(stage, network, X, y, np.ones(3))
+        assert found[0] == expected[0]
+        assert all(map(torch.equal, found[1], expected[1]))
+
+
+@each_method
+def test_weights_that_are_equal_change_no_bit(method, data):
+    model = make(method).fit(*data)
+    assert_same(make(method).fit(*data, sample_weight=[0.3] * 24), model)
+    assert_same(make(method, class_weight={"action 0": 1}).fit(*data), model)
+
+
+WEIGHTS = np.arange(24) % 4  # of which one in four is 0
+
+
+@each_method
+def test_a_video_of_weight_zero_is_as_good_as_absent(method, data):
+    X, y = data
+    kept = np.flatnonzero(WEIGHTS)
+    absent = [X[i] for i in kept], [y[i] for i in kept]
+    model = make(method).fit(X, y, sample_weight=WEIGHTS)
+    assert_same(model, make(method).fit(*absent, sample_weight=WEIGHTS[kept]))
+    model = make(method).fit(X, y, sample_weight=WEIGHTS > 0)
+    assert_same(model, make(method).fit(*absent))
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_a_training_on_whole_weights_is_one_on_repeated_videos(class_weight, data):
+    X, y = data
+    settings = {"batch_size": 99, "dropout": 0.0, "max_epochs": 8, "class_weight": class_weight}
+    index = np.repeat(np.arange(24), WEIGHTS)
+    repeated = make("mil", **settings).fit([X[i] for i in index], [y[i] for i in index])
+    weighted = make("mil", **settings).fit(X, y, sample_weight=WEIGHTS)
+    without = make("mil", **settings).fit(X, y)
+    np.testing.assert_allclose(weighted.mean_, repeated.mean_, rtol=1e-5, atol=1e-6)
+    expected = repeated.predict_proba(X)
+    np.testing.assert_allclose(weighted.predict_proba(X), expected, atol=2e-5)
+    assert abs(without.predict_proba(X) - expected).max() > 1e-3
+
+
+def test_labels_of_videos_that_weigh_nothing_stay_known(data):
+    y = ["rare", *["often"] * 23]
+    model = make("mil").fit(data[0], y, sample_weight=[0] + [1] * 23)
+    assert model.classes_.tolist() == ["often", "rare"]
+
+
+def test_videos_of_unknown_labels_take_their_weights_with_them(data):
+    X, y = data
+    model = make("mil").fit(X, [None, *y[1:]], sample_weight=[100.0, *np.arange(1, 24)])
+    assert_same(model, make("mil").fit(X[1:], y[1:], sample_weight=np.arange(1, 24)))
+
+
+def test_partial_fit_takes_weights_as_they_are_across_calls(data):
+    X, y = data
+    settings = {"learning_rate": 1e-3, "dropout": 0.0}
+    strong = make("mil", **settings).partial_fit(X, y, sample_weight=[4.0] * 24)
+    plain = make("mil", **settings).partial_fit(X, y)
+    assert strong.history_["classification"][0] == pytest.approx(
+        4 * plain.history_["classification"][0], rel=1e-2
+    )
+    # Of a mean of 1 they are those of fit.
+    weights = WEIGHTS[WEIGHTS > 0] / 2
+    X, y = [X[i] for i in np.flatnonzero(WEIGHTS)], [y[i] for i in np.flatnonzero(WEIGHTS)]
+    calls = make("mil", max_epochs=2).partial_fit(X, y, sample_weight=weights)
+    calls.partial_fit(X, y, sample_weight=weights)
+    whole = make("mil", max_epochs=2).fit(X, y, sample_weight=weights)
+    for name, weight in whole.weights_.items():
+        np.testing.assert_allclose(calls.weights_[name], weight, rtol=1e-4, atol=1e-6)
+
+
+def test_partial_fit_knows_weights_of_classes_but_no_balance(data):
+    with pytest.raises(ValueError, match="partial_fit cannot have class_weight='balanced'"):
+        make("mil", class_weight="balanced").partial_fit(*data)
+    labels = ["a", "b"] * 12
+    model = make("mil", class_weight={"a": 2}).partial_fit(data[0], labels)
+    expected = make("mil").partial_fit(data[0], labels, sample_weight=[2, 1] * 12)
+    assert_same(model, expected)
+
+
+def test_early_stopping_weighs_the_videos_that_it_watches(data, monkeypatch):
+    X, y = data
+    labels = ["a"] * 18 + ["b"] * 6
+    watched = []
+    monkeypatch.setattr(
+        "skdgam.base.EarlyStopping.watch",
+        lambda self, trainer: watched.append((self._is_labelled, self._videos.weights)) or 0.0,
+    )
+    make("mil", early_stopping=True, class_weight="balanced", max_epochs=1).fit(X, labels)
+    is_labelled, weights = watched[0]
+    np.testing.assert_allclose(weights, np.where(is_labelled[:, 1], 2, 2 / 3))
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_checkpoint_is_bound_to_weights(data, tmp_path, early_stopping):
+    file, weights = tmp_path / "file", np.arange(1.0, 25)
+    settings = {"early_stopping": early_stopping}
+    make("mil", max_epochs=2, **settings).fit(*data, file, sample_weight=weights)
+    resumed = make("mil", **settings).fit(*data, file, sample_weight=2 * weights)
+    assert_same(resumed, make("mil", **settings).fit(*data, sample_weight=weights))
+    for other in (None, weights[::-1]):
+        with pytest.raises(ValueError, match="of a training with other .*weights of videos"):
+            make("mil", **settings).fit(*data, file, sample_weight=other)
+
+
+def test_weights_in_place_of_a_checkpoint_are_refused(data):
+    with pytest.raises(TypeError, match=r"checkpoint is of type ndarray.* as sample_weight=…"):
+        make("mil").fit(*data, np.ones(24))
+
+
+def test_what_is_recalled_has_the_same_weights(data, tmp_path, monkeypatch):
+    X, labels, kept = data[0], ["a", "b"] * 12, {"memory": str(tmp_path)}
+    weights = np.array([2.0, 1.0] * 12)
+    model = make("mil", **kept).fit(X, labels, sample_weight=weights)
+    trained = count_trainings(monkeypatch)
+    assert_same(make("mil", **kept).fit(X, labels, sample_weight=2 * weights), model)
+    assert_same(make("mil", class_weight={"a": 2}, **kept).fit(X, labels), model)
+    assert not trained
+    make("mil", **kept).fit(X, labels)
+    make("mil", class_weight={"b": 2}, **kept).fit(X, labels)
+    assert len(trained) == 2
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({"swim": 1}, "class_weight has the class 'swim'"),
+        ({"action 0": -1}, r"class_weight\['action 0'\] is -1"),
+        ("balance", "The 'class_weight' parameter .* must be"),
+        ([1, 2], "The 'class_weight' parameter .* must be"),
+    ],
+)
+def test_weights_that_are_refused_leave_a_model_as_it_was(data, class_weight, message):
+    model = make("mil").fit(*data)
+    before = model.weights_
+    with pytest.raises(ValueError, match=message):
+        model.set_params(class_weight=class_weight).fit(*data)
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        model.set_params(class_weight=None).fit(*data, sample_weight=[1])
+    assert model.weights_ is before
 
 
 # --- of earlier versions ---

@@ -58,6 +58,25 @@ def test_fit_trains_as_the_estimator_does(made):
         np.testing.assert_array_equal(weight, model.weights_[name])
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("balanced", "balanced"), ('{"action 0": 2}', {"action 0": 2})]
+)
+def test_weights_of_classes_are_set(made, tmp_path, text, value, capsys):
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", tmp_path / "model.skdgam", *QUICK]
+    assert run(*fit, "--set", f"class_weight={text}") == 0
+    assert load(tmp_path / "model.skdgam").class_weight == value
+    assert run("info", tmp_path / "model.skdgam") == 0
+    assert f"class_weight = {value!r}" in capsys.readouterr().out
+
+
+def test_weights_of_classes_that_are_not_there_are_told(made, tmp_path, capsys):
+    fit = ["fit", made / "rgb", made / "labels.csv", "-o", tmp_path / "model.skdgam", *QUICK]
+    assert run(*fit, "--set", 'class_weight={"action0": 2}') == 1
+    told = capsys.readouterr().err
+    assert "class_weight has the class 'action0'" in told
+    assert "is 'action 0' meant?" in told
+
+
 def test_predict_finds_what_the_estimator_finds(made, tmp_path):
     model = load(made / "model.skdgam")
     found = read_intervals(made / "detections.json")

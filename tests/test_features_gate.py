@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdgam._features import check_features, grouped
+from skdgam._features import Scaling, check_features, grouped
 
 VIDEOS = [np.arange(6.0).reshape(3, 2), np.ones((2, 2))]
 
@@ -164,3 +164,19 @@ def test_transposed_videos_are_told(n_features):
 def test_other_features_are_not_called_transposed():
     with pytest.raises(ValueError, match="one feature extractor.$"):
         check_features([np.zeros((4, 7)), np.zeros((5, 9))])
+
+
+def test_weights_go_with_their_videos():
+    videos = check_features([np.ones((n, 3)) for n in (1, 2, 3)])
+    assert videos.weights is None
+    assert videos.subset([0, 2]).weights is None
+    weighted = videos.weighted(np.array([1.0, 2.0, 3.0]))
+    assert weighted.subset([2, 0]).columns([0]).weights.tolist() == [3, 1]
+    assert videos.weights is None
+
+
+def test_statistics_for_scaling_are_weighted_as_repeated_videos_are():
+    videos = [np.random.default_rng(n).normal(n, n, (5 * n, 2)) for n in (1, 2, 3)]
+    repeated = Scaling.of(check_features([videos[0], *videos[1:2] * 3, videos[2]]))
+    weighted = Scaling.of(check_features(videos).weighted(np.array([0.5, 1.5, 0.5])))
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-6)

@@ -309,3 +309,22 @@ def test_streams_of_other_classes(fitted):
         MultiStreamLocalizer.from_fitted(
             [("rgb", fitted.localizers_["rgb"], slice(0, 6)), ("flow", other, slice(6, 15))]
         )
+
+
+# --- weights of videos ---
+
+
+def test_every_stream_is_trained_with_the_weights(data):
+    X, y = data
+    weights = np.arange(16)
+    model = MultiStreamLocalizer(make_streams(class_weight="balanced"))
+    model.fit(X, y, sample_weight=weights)
+    parts = MultiStreamLocalizer(make_streams()).partial_fit(X, y, sample_weight=weights)
+    for name, localizer, columns in make_streams(class_weight="balanced"):
+        of_stream = [x[:, columns] for x in X]
+        alone = clone(localizer).fit(of_stream, y, sample_weight=weights)
+        part = clone(localizer).set_params(class_weight=None)
+        part.partial_fit(of_stream, y, sample_weight=weights)
+        for key, weight in alone.weights_.items():
+            np.testing.assert_array_equal(model.localizers_[name].weights_[key], weight)
+            np.testing.assert_array_equal(parts.localizers_[name].weights_[key], part.weights_[key])

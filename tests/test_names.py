@@ -69,6 +69,17 @@ def test_labels_are_joined_to_features_by_name(y, fitted):
         np.testing.assert_array_equal(model.weights_[name], weight, err_msg=name)
 
 
+@pytest.mark.parametrize("form", [dict, pd.Series])
+def test_weights_are_joined_to_features_by_name(form):
+    weights = {name: i + 1 for i, name in enumerate(OTHERWISE)}
+    model = localizer().fit(BY_NAME, LABELS, sample_weight=form(weights))
+    expected = localizer().fit(X, Y, sample_weight=[weights[name] for name in NAMES])
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    streams = MultiStreamLocalizer([("all", localizer(), slice(0, 8))])
+    streams.fit(BY_NAME, LABELS, sample_weight=form(weights))
+    np.testing.assert_array_equal(streams.predict_proba(X), expected.predict_proba(X))
+
+
 def test_features_may_be_a_series(fitted):
     model = localizer().fit(pd.Series([*X], index=NAMES), LABELS)
     np.testing.assert_array_equal(model.predict_proba(BY_NAME), fitted.predict_proba(X))

@@ -11,7 +11,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 import skdgam
-from skdgam import DGAMLocalizer, MultiStreamLocalizer
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, io
 from skdgam.datasets import make_untrimmed
 from skdgam.presets import PAPER
 
@@ -225,6 +225,14 @@ def test_a_localizer_of_another_class(path):
             lambda d, a: of_first(d, a)[0]["params"].update(min_snippets=10**9),
             "The 'min_snippets' parameter",
         ),
+        (
+            lambda d, a: of_first(d, a)[0]["params"].update(class_weight=[["a"]]),
+            "has length 1; 2 is required",
+        ),
+        (
+            lambda d, a: of_first(d, a)[0]["params"].update(class_weight="much"),
+            "The 'class_weight' parameter",
+        ),
     ],
 )
 def test_contents_that_do_not_make_a_localizer(path, change, match):
@@ -236,3 +244,34 @@ def test_contents_that_do_not_make_a_localizer(path, change, match):
 def test_a_claim_of_long_labels_takes_no_memory(path):
     spoil(path, lambda d, a: of_first(d, a)[0].update(classes_dtype="<U300000000"))
     assert skdgam.load(path).classes_.dtype.itemsize < 100
+
+
+# --- weights of classes ---
+
+
+@pytest.mark.parametrize(
+    "class_weight",
+    [None, "balanced", {0: 1, 1: np.float64(2.5)}, {np.int64(1): 0.5}],
+    ids=["none", "balanced", "dict", "numpy"],
+)
+def test_weights_of_classes_that_are_numbers_are_kept(data, class_weight, tmp_path):
+    X, labels = data[0], [0, 1] * 6
+    model = make(class_weight=class_weight).fit(X, labels)
+    streams = MultiStreamLocalizer([("all", model, slice(None))]).fit(X, labels)
+    for fitted in (model, streams):
+        fitted.save(tmp_path / "model")
+        loaded = skdgam.load(tmp_path / "model")
+        for each in loaded.get_params().values():
+            if isinstance(each, DGAMLocalizer):
+                assert each.class_weight == class_weight
+        one = getattr(loaded, "localizers_", {"all": loaded})["all"]
+        assert one.class_weight == class_weight
+        assert one.set_params(warm_start=True).fit(X, labels).n_epochs_ == 6
+
+
+def test_a_file_from_before_there_were_weights_has_none(data, tmp_path):
+    make(class_weight="balanced").fit(*data).save(tmp_path / "model")
+    description, arrays = io.read_model(tmp_path / "model")
+    del description["params"]["class_weight"]
+    io.write_model(tmp_path / "older", description, arrays)
+    assert skdgam.load(tmp_path / "older").class_weight is None

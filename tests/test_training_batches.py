@@ -90,6 +90,22 @@ def test_the_mean_is_taken_in_float32():
     assert batch_of(5).mean(torch.ones(64, dtype=torch.bfloat16)).dtype == torch.float32
 
 
+def test_videos_count_by_their_weights_by_hand():
+    batch, values = batch_of(1, 3, weights=np.array([0.5, 1.5])), torch.zeros(64)
+    values[:4] = torch.tensor([1.0, 6.0, 7.0, 8.0])
+    assert batch.shares[:4].tolist() == [0.25, 0.25, 0.25, 0.25]
+    assert batch.mean(values).item() == pytest.approx((0.5 * 1 + 1.5 * 7) / 2)
+    assert batch.mean_of_videos(torch.tensor([1.0, 7.0])).item() == (0.5 * 1 + 1.5 * 7) / 2
+    assert batch.membership.sum(dim=1).tolist() == [20, 20]  # which is of rows in their video
+
+
+def test_the_mean_of_the_videos_of_a_part_is_what_they_contribute():
+    first = batch_of(1, 4, n_videos=3, weights=np.array([2.0, 0.5]))
+    second = batch_of(3, n_videos=3)
+    assert first.mean_of_videos(torch.tensor([3.0, 6.0])).item() == 3
+    assert second.mean_of_videos(torch.tensor([6.0])).item() == 2
+
+
 def test_values_of_each_video_leave_out_the_rows_behind():
     first, second = batch_of(2, 3).of_videos(torch.arange(64.0))
     assert first.tolist() == [0, 1]

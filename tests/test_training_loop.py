@@ -347,11 +347,12 @@ def test_what_is_resumed_may_stay_the_best(videos):
         assert torch.equal(weight, before[name])
 
 
-def loss_of(probability, is_labelled, exclusive):
+def loss_of(probability, is_labelled, exclusive, weights=None):
     """What early stopping makes of some probabilities, (n_videos, n_classes)."""
     is_labelled = np.array(is_labelled, dtype=bool)
+    videos = check_features(np.zeros((len(is_labelled), 1, 1))).weighted(weights)
     watched = EarlyStopping(
-        *(None, is_labelled, 1), lambda network, videos: np.array(probability), exclusive
+        *(videos, is_labelled, 1), lambda network, videos: np.array(probability), exclusive
     )
     return watched.watch(make_trainer())
 
@@ -376,6 +377,13 @@ def test_cross_entropy_of_each_class_by_itself_by_hand(labels, expected):
 def test_cross_entropy_is_the_mean_over_videos():
     loss = loss_of([[0.5, 0.0], [0.0, 0.125]], [[1, 0], [0, 1]], exclusive=True)
     assert loss == pytest.approx(2 * np.log(2))
+
+
+def test_cross_entropy_is_weighted_as_the_videos_are():
+    # log 2 and 3 log 2, of which the second counts three times as much.
+    weights, labels = np.array([0.5, 1.5]), [[1, 0], [0, 1]]
+    loss = loss_of([[0.5, 0.0], [0.0, 0.125]], labels, exclusive=True, weights=weights)
+    assert loss == pytest.approx(2.5 * np.log(2))
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

@@ -7,7 +7,7 @@ from torch import nn
 
 from skdgam._features import check_features
 from skdgam.training import batches
-from skdgam.training.batches import HostFeatures
+from skdgam.training.batches import DeviceFeatures, HostFeatures
 from skdgam.training.protocol import Stage
 from skdgam.training.trainer import Sampling, Trainer, _not_finite
 
@@ -105,6 +105,19 @@ def test_labels_are_those_of_the_videos(features):
     (batch,) = seen
     videos = [int(rows[0, 0]) for rows in batch.of_videos(batch.x)]
     np.testing.assert_array_equal(batch.labels, IS_LABELLED[videos])
+
+
+@pytest.mark.parametrize("kind", [HostFeatures, DeviceFeatures])
+def test_weights_are_those_of_the_videos_also_in_pieces(kind, monkeypatch):
+    monkeypatch.setattr(batches, "BYTES_AT_ONCE", 50 * 128 * 4)
+    weights = np.array([0.1, 0.2, 0.3, 0.4, 4.0])
+    videos = check_features([np.full((n, 2), i) for i, n in enumerate(LENGTHS)])
+    stage, seen = spying()
+    run(make_trainer(stage, batch_size=5), kind(videos.weighted(weights), CPU, torch.float32))
+    assert len(seen) > 1
+    for batch in seen:
+        of_videos = [int(rows[0, 0]) for rows in batch.of_videos(batch.x)]
+        np.testing.assert_array_equal(batch.weights, weights[of_videos])
 
 
 def test_of_longer_videos_n_snippets_are_drawn_and_all_count_as_so_many(features):

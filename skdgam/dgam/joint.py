@@ -132,7 +132,7 @@ class JointObjective:
         pooled = losses.top_k_mean(batch.of_videos(logits.flatten(1)), self.topk)
         pooled = pooled.unflatten(1, logits.shape[1:])
         classification = losses.multilabel_loss(pooled, batch.labels[:, None]).mean(dim=1)
-        terms = {"classification": (1.0, classification.sum() / batch.n_videos)}
+        terms = {"classification": (1.0, batch.mean_of_videos(classification))}
         if logits.shape[1] > 1:
             said = probability.detach() * batch.labels[batch.video]
             agreement = losses.multilabel_loss(logits, said[:, None]).mean(dim=1)

@@ -111,11 +111,11 @@ class Objective:
         terms = {
             "foreground": (
                 self.foreground_weight,
-                cross_entropy(foreground, target).sum() / batch.n_videos,
+                batch.mean_of_videos(cross_entropy(foreground, target)),
             ),
             "background": (
                 self.alpha,
-                cross_entropy(background, is_background).sum() / batch.n_videos,
+                batch.mean_of_videos(cross_entropy(background, is_background)),
             ),
             "guide": (self.gamma2, batch.mean(guide)),
         }

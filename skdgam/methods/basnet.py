@@ -151,9 +151,9 @@ class BaSNetLocalizer(BaseLocalizer):
             probability = losses.top_k_mean(batch.of_videos(activation), TOP).softmax(dim=1)
             target = target / target.sum(dim=1, keepdim=True).clamp_min(1)
             # Of softmax outputs, as released: classes that are not there count, too.
-            loss = losses.probability_loss(probability, target).sum()
-            terms[name] = 1.0, loss / (batch.n_videos * target.shape[1])
-        terms["sparsity"] = self.sparsity, (batch.membership @ attention).sum() / batch.n_videos
+            loss = batch.mean_of_videos(losses.probability_loss(probability, target))
+            terms[name] = 1.0, loss / target.shape[1]
+        terms["sparsity"] = self.sparsity, batch.mean_of_videos(batch.membership @ attention)
         return terms
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:

@@ -134,7 +134,7 @@ class MILLocalizer(BaseLocalizer):
             pooled = losses.top_k_mean(batch.of_videos(logits), self.topk)
         else:
             pooled = losses.pool(logits, attention, batch.membership)
-        loss = losses.multilabel_loss(pooled, batch.labels).sum() / batch.n_videos
+        loss = batch.mean_of_videos(losses.multilabel_loss(pooled, batch.labels))
         if self.pooling == "topk":
             return {"classification": (1.0, loss)}
         return {"classification": (1.0, loss), "sparsity": (self.sparsity, batch.mean(attention))}

@@ -72,6 +72,8 @@ class Batch:
         which is what repeating them comes to, without the work.
     n_videos : int
         Videos of the whole batch, of which these may be a piece.
+    weights : ndarray of shape (n_videos_here,), or None
+        How much each video counts; their mean over all of a training is 1. None is 1 for each.
     epoch : int
         Epochs that have been trained before.
     progress : float, in [0, 1)
@@ -83,6 +85,7 @@ class Batch:
     labels: Tensor
     n_snippets: np.ndarray
     n_videos: int
+    weights: np.ndarray | None = None
     epoch: int = 0
     progress: float = 0.0
     deviates: Deviates | None = None  # None: nothing is random, as for localization
@@ -109,16 +112,33 @@ class Batch:
     def shares(self) -> Tensor:
         """What each row (n_rows,) is of the mean over snippets and videos."""
         shares = np.zeros(len(self.x), dtype=np.float32)
-        of_rows = np.repeat(1 / (self.lengths * self.n_videos), self.lengths)
+        weights = 1 if self.weights is None else self.weights
+        of_rows = np.repeat(weights / (self.lengths * self.n_videos), self.lengths)
         shares[: len(of_rows)] = of_rows
         return torch.from_numpy(shares).to(self.x.device)
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean of values (n_rows,) over the snippets of each video, and then over videos.
 
-        Of a piece of a batch it is this piece's contribution.
+        Each video counts by its weight. Of a piece of a batch it is this piece's contribution.
         """
         return values.float() @ self.shares
+
+    def mean_of_videos(self, values: Tensor) -> Tensor:
+        """Mean of values (n_videos_here,) over videos, each of which counts by its weight.
+
+        Of a piece of a batch it is this piece's contribution.
+        """
+        if self._weights_there is not None:
+            values = values * self._weights_there
+        return values.sum() / self.n_videos
+
+    @cached_property
+    def _weights_there(self) -> Tensor | None:
+        """The weights of the videos where the rows are."""
+        if self.weights is None:
+            return None
+        return torch.from_numpy(self.weights).to(self.x.device, torch.float32)
 
     def of_videos(self, values: Tensor) -> tuple[Tensor, ...]:
         """Split values (n_rows, ...) into those of each video."""
@@ -178,7 +198,8 @@ class HostFeatures:
     """
 
     def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
-        self.lengths, self.device, self.dtype = videos.lengths, device, dtype
+        self.lengths, self.weights = videos.lengths, videos.weights
+        self.device, self.dtype = device, dtype
         self._videos = videos
 
     def rows(self, chosen: np.ndarray, drawn: list[slice | np.ndarray]) -> Tensor:
@@ -194,7 +215,8 @@ class DeviceFeatures:
     """Features that are on the device once and for all; as :class:`HostFeatures` otherwise."""
 
     def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
-        self.lengths, self.device, self.dtype = videos.lengths, device, dtype
+        self.lengths, self.weights = videos.lengths, videos.weights
+        self.device, self.dtype = device, dtype
         stops = np.cumsum(videos.lengths)
         self._first = stops - videos.lengths
         self._rows = torch.zeros((stops[-1] + 1, videos.n_features), dtype=dtype, device=device)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class Checkpoint:
     """
 
     def __init__(self, path: PathOrName, every: int, settings: dict[str, Any]):
+        if not isinstance(path, str | PathLike):
+            raise TypeError(
+                f"checkpoint is of type {type(path).__name__}; it must be a path. Weights of "
+                "videos are passed as sample_weight=…"
+            )
         if every < 1:
             raise ValueError(f"checkpoint_every is {every}; it must be at least 1 epoch.")
         self.path, self._every, self._settings = Path(path), every, settings
@@ -76,6 +82,8 @@ class Checkpoint:
             "labels": hashlib.sha256(is_labelled.tobytes()).hexdigest(),
             "epochs before it": trainer.epoch,
         }
+        if videos.weights is not None:
+            about["weights of videos"] = _digest_of([videos.weights])
         if trainer.epoch:
             about["weights to begin with"] = _digest_of(to_arrays(trainer.network).values())
         self._about = json.loads(json.dumps(about, default=lambda value: value.tolist()))

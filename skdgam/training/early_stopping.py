@@ -21,7 +21,7 @@ class EarlyStopping:
     Parameters
     ----------
     videos : Videos
-        None of which is trained on.
+        None of which is trained on. They count by their weights, if they have any.
     is_labelled : ndarray of bool of shape (n_videos, n_classes)
     patience : int
         Epochs without a lower loss after which to stop.
@@ -57,7 +57,7 @@ class EarlyStopping:
     def watch(self, trainer: Trainer) -> float:
         """Cross-entropy on the held-out videos, in nats; the least one is remembered."""
         probability = self._predict_proba(trainer.network, self._videos)
-        loss = _cross_entropy(probability, self._is_labelled, self._exclusive)
+        loss = _cross_entropy(probability, self._is_labelled, self._exclusive, self._videos.weights)
         self.waited += 1
         if loss < self.least:
             self.least, self.waited = loss, 0
@@ -75,7 +75,12 @@ class EarlyStopping:
             trainer.resume(weights, trainer.epoch, state)
 
 
-def _cross_entropy(probability: np.ndarray, is_labelled: np.ndarray, exclusive: bool) -> float:
+def _cross_entropy(
+    probability: np.ndarray,
+    is_labelled: np.ndarray,
+    exclusive: bool,
+    weights: np.ndarray | None = None,
+) -> float:
     """Cross-entropy of probabilities and labels, both (n_videos, n_classes), in nats."""
     if exclusive:
         no_action = 1 - probability.sum(axis=1, keepdims=True)
@@ -86,4 +91,4 @@ def _cross_entropy(probability: np.ndarray, is_labelled: np.ndarray, exclusive: 
         probability = np.where(is_labelled, probability, 1 - probability)
         target = np.ones_like(probability)
     log = np.log(np.maximum(probability, np.finfo(np.float32).tiny))
-    return float(-(target * log).sum(axis=1).mean())
+    return float(np.average(-(target * log).sum(axis=1), weights=weights))

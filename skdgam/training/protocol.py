@@ -25,8 +25,8 @@ class Stage(NamedTuple):
         How the names of the parameters begin that it trains; all others are frozen.
     losses : callable (network, batch) -> LossTerms
         The loss is the sum of each term times its weight. A large batch comes in pieces, of whole
-        videos each, the losses of which are added up: a term is a sum over the videos of the
-        piece divided by ``batch.n_videos``, or a mean by ``batch.mean``.
+        videos each, the losses of which are added up, and videos have weights: a term is
+        ``batch.mean_of_videos`` of a value for each video, or ``batch.mean`` of one for each row.
     betas : tuple of float, default=(0.9, 0.999)
         Of Adam.
     weight_decay : float, default=0.0

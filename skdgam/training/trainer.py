@@ -188,6 +188,7 @@ class Trainer:
     ) -> dict[str, Tensor]:
         """Make a step of Adam on some videos, and return the terms of their loss."""
         lengths, n_snippets = features.lengths[chosen], self.sampling.n_snippets
+        weights = features.weights
         counts_as = lengths
         if n_snippets is not None:
             lengths = np.minimum(lengths, n_snippets)
@@ -200,6 +201,7 @@ class Trainer:
                 labels=torch.from_numpy(is_labelled[chosen[piece]]).to(self.device, torch.float32),
                 n_snippets=counts_as[piece],
                 n_videos=len(chosen),
+                weights=None if weights is None else weights[chosen[piece]],
                 epoch=self.epoch,
                 progress=self._progress,
                 deviates=self._deviates,
