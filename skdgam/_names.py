@@ -9,7 +9,7 @@ import numpy as np
 
 from skdgam.intervals import make_intervals
 
-__all__ = ["alike", "by_name", "in_order", "matched", "names_of"]
+__all__ = ["alike", "by_name", "in_order", "matched", "names_of", "twins"]
 
 
 def by_name(given: Any) -> Mapping[Any, Any] | None:
@@ -125,9 +125,19 @@ def alike(a: Any, b: Any) -> bool:
     return a != b and bool({*_plain(a)} & {*_plain(b)} - {""})
 
 
+def twins(some: Iterable[str], others: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of two sets of labels that differ by case, blanks and separators alone."""
+    by_letters = {_letters(other): other for other in sorted(others, reverse=True)}
+    pairs = [(one, by_letters.get(_letters(one))) for one in sorted(some) if _letters(one)]
+    return [(one, other) for one, other in pairs if other is not None and other != one]
+
+
 def _plain(name: Any) -> Iterable[str]:
-    stem = PurePath(str(name)).stem
-    return ("".join(filter(str.isalnum, text)).casefold() for text in (str(name), stem))
+    return map(_letters, (str(name), PurePath(str(name)).stem))
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def _is_pandas(given: Any) -> bool:

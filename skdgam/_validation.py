@@ -22,7 +22,7 @@ from skdgam._labels import (
     part_of,
     short,
 )
-from skdgam._names import matched
+from skdgam._names import matched, twins
 from skdgam.intervals import intersection, make_intervals
 
 __all__ = [
@@ -147,6 +147,7 @@ def check_evaluation(y_true: Any, y_pred: Any) -> tuple[list[np.ndarray], list[n
             UserWarning,
             stacklevel=3,
         )
+    _warn_of_other_classes(truth, detections)
     if apart and not any(intersection(*of).any() for of in zip(truth, detections, strict=True)):
         warnings.warn(
             f"No detection meets a true interval, and the last of y_true ends at {last_true:g}, "
@@ -156,6 +157,35 @@ def check_evaluation(y_true: Any, y_pred: Any) -> tuple[list[np.ndarray], list[n
             stacklevel=3,
         )
     return truth, detections
+
+
+def _warn_of_other_classes(truth: list[np.ndarray], detections: list[np.ndarray]) -> None:
+    """Warn of classes that are spelled in two ways.
+
+    That some are on one side alone is usual: a fold may lack a class, or a model never find one.
+    """
+    true, found = (
+        {*np.concatenate(videos)["label"].tolist()} if videos else set()
+        for videos in (truth, detections)
+    )
+    if not all(isinstance(label, str) for label in true | found):
+        return
+    pairs = twins(true - found, found - true)
+    if pairs:
+        one, other = pairs[0]
+        warnings.warn(
+            f"{one!r} and {other!r} are two classes; are they meant to be one? y_true has the "
+            f"first alone, y_pred the second ({len(pairs)} such pairs).",
+            UserWarning,
+            stacklevel=4,
+        )
+    elif found and not found & true and min(sum(map(len, v)) for v in (truth, detections)) >= MANY:
+        mine, theirs = (", ".join(map(repr, sorted(labels)[:3])) for labels in (true, found))
+        warnings.warn(
+            f"No class of y_pred ({theirs}) is in y_true ({mine}), so that nothing is found.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def check_durations(durations: Any, n_videos: int) -> np.ndarray:

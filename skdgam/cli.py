@@ -178,12 +178,14 @@ def _parser():
     takes_min_score(predict)
 
     evaluate = command(_evaluate.evaluate, "compare detections with annotated intervals: mAP")
-    evaluate.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json, .csv or .tsv")
+    evaluate.add_argument(
+        "detections", type=Path, metavar="DETECTIONS", help=".json, .csv, .tsv or .rttm"
+    )
     evaluate.add_argument(
         "annotations",
         type=Path,
         metavar="ANNOTATIONS",
-        help=".json, .csv or .tsv, or a folder of label tracks or subtitles",
+        help=".json, .csv, .tsv or .rttm, or a folder of label tracks or subtitles",
     )
     evaluate.add_argument(
         "--weak",
@@ -204,7 +206,9 @@ def _parser():
     export = command(
         _commands.export, "write detections as subtitles or label tracks, a file a recording"
     )
-    export.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json, .csv or .tsv")
+    export.add_argument(
+        "detections", type=Path, metavar="DETECTIONS", help=".json, .csv, .tsv or .rttm"
+    )
     export.add_argument(
         "--format",
         choices=["srt", "vtt", "txt", "tsv"],
@@ -228,7 +232,9 @@ def _parser():
     )
 
     report = command(_commands.report, "write one page to look through what was found")
-    report.add_argument("detections", type=Path, metavar="DETECTIONS", help=".json, .csv or .tsv")
+    report.add_argument(
+        "detections", type=Path, metavar="DETECTIONS", help=".json, .csv, .tsv or .rttm"
+    )
     writes(report, "the page, .html; it needs no network")
     takes_min_score(report)
     report.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")

@@ -182,6 +182,23 @@ def test_a_track_that_is_written_is_read_again(tmp_path_factory, suffix, rows, s
     assert ("score" in again.dtype.names) == (scored and bool(rows))
 
 
+word = text.map(lambda text: "".join(text.split()) or "x")
+
+
+@given(st.dictionaries(word, rows.filter(len), max_size=3), st.data(), st.booleans())
+def test_rttm_that_is_written_is_read_again(tmp_path_factory, videos, labels, scored):
+    path = tmp_path_factory.mktemp("files") / "file.rttm"
+    intervals = {
+        name: made([(pair, labels.draw(word), score) for pair, _, score in of_video], scored)
+        for name, of_video in videos.items()
+    }
+    write_intervals(path, intervals)
+    again = read_intervals(path)
+    assert list(again) == list(intervals)
+    for name, found in intervals.items():
+        assert again[name].tolist() == found.tolist()
+
+
 def test_json_is_what_activitynet_evaluates(tmp_path):
     path = tmp_path / "detections.json"
     write_intervals(path, {"a": make_intervals([1.0], [4.0], "jump", [0.5])})
@@ -444,6 +461,81 @@ def test_a_track_of_another_encoding(tmp_path):
     (tmp_path / "a.txt").write_bytes("1\t2\tkäse\n".encode("latin-1"))
     with pytest.raises(ValueError, match="is not in UTF-8, as tracks must be"):
         read_track(tmp_path / "a.txt")
+
+
+# --- RTTM ---
+
+
+def test_rttm_by_hand(tmp_path):
+    path = tmp_path / "found.rttm"
+    write_intervals(path, {"a": make_intervals([0.1 + 0.2], [1.5], "ann", [0.25])})
+    assert path.read_text() == "SPEAKER a 1 0.300000 1.200000 <NA> <NA> ann 0.25 <NA>\n"
+    write_intervals(path, {"a": make_intervals([0.5], [1.5], "ann")})
+    assert path.read_text() == "SPEAKER a 1 0.500000 1.000000 <NA> <NA> ann <NA> <NA>\n"
+
+
+def test_rttm_as_others_write_it(tmp_path):
+    # Comments, other types, channels, tabs, and nine fields instead of ten.
+    path = tmp_path / "meeting.rttm"
+    path.write_text(
+        ";; by hand\nSPKR-INFO a 1 <NA> <NA> <NA> adult ann <NA> <NA>\n"
+        "SPEAKER a 1 1.5 2 <NA> <NA> ann <NA> <NA>\n\n"
+        "SPEAKER\tb\t2\t0\t.25\t<NA>\t<NA>\tbob\t<NA>\n"
+        "SPEAKER a 2 9 1 <NA> <NA> bob <NA> <NA>\n"
+    )
+    found = read_intervals(path)
+    assert found["a"].tolist() == [(1.5, 3.5, "ann"), (9.0, 10.0, "bob")]
+    assert found["b"].tolist() == [(0.0, 0.25, "bob")]
+    assert read_labels(path) == {"a": ["ann", "bob"], "b": ["bob"]}
+
+
+def test_rttm_cannot_have_a_recording_of_nothing(tmp_path):
+    path = tmp_path / "found.rttm"
+    videos = {"a": make_intervals([1], [2], "ann"), "b": make_intervals([], [], "ann")}
+    with pytest.warns(UserWarning, match=r"RTTM says nothing of .* 'b' \(1 of 2\); they are left"):
+        write_intervals(path, videos)
+    assert list(read_intervals(path)) == ["a"]
+    with pytest.warns(UserWarning, match=r"'b' \(1 of 1\)"):
+        write_intervals(path, {"b": videos["b"]})
+    assert read_intervals(path) == {}
+
+
+@pytest.mark.parametrize(("name", "label"), [("a b", "ann"), ("a", "long jump"), ("a", "<NA>")])
+def test_rttm_cannot_have_names_with_blanks(tmp_path, name, label):
+    with pytest.raises(ValueError, match="RTTM cannot have the name '(a b|long jump|<NA>)'"):
+        write_intervals(tmp_path / "found.rttm", {name: make_intervals([1], [2], label)})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("video,start,end,label\n", "has no line that begins with SPEAKER"),
+        ("\nSPEAKER a 1 0 1 ann\n", "line 2, is SPEAKER a 1 0 1 ann; it must be"),
+        ("SPEAKER a 1 0 -1 <NA> <NA> ann <NA> <NA>\n", "line 1, is SPEAKER a 1 0 -1"),
+        ("SPEAKER a 1 0 x <NA> <NA> ann <NA> <NA>\n", "line 1, is SPEAKER a 1 0 x"),
+        ("SPEAKER a 1 0 1 <NA> <NA> ann high <NA>\n", "line 1, is SPEAKER"),
+        ("SPEAKER a 1 0 1 <NA> <NA> <NA> 0.5 <NA>\n", "line 1, is SPEAKER"),
+        (
+            "SPEAKER a 1 0 1 <NA> <NA> ann 0.5 <NA>\nSPEAKER a 1 0 1 <NA> <NA> ann <NA> <NA>\n",
+            "has scores in some lines and <NA> in others",
+        ),
+    ],
+)
+def test_rttm_of_another_form(tmp_path, text, match):
+    path = tmp_path / "meeting.rttm"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=match):
+        read_intervals(path)
+
+
+def test_rttm_of_another_encoding(tmp_path):
+    (tmp_path / "a.rttm").write_bytes("SPEAKER käse".encode("latin-1"))
+    with pytest.raises(ValueError, match="is not in UTF-8, as RTTM must be"):
+        read_intervals(tmp_path / "a.rttm")
+
+
+# --- folders ---
 
 
 def test_a_folder_of_label_tracks_is_a_file_a_recording(tmp_path):

@@ -24,6 +24,7 @@ from skdgam.formats import (
     write_intervals,
     write_track,
 )
+from skdgam.intervals import make_intervals
 from skdgam.presets import PAPER
 
 # A file for each reader, in one folder: what is tried is written over it, and put back.
@@ -57,6 +58,8 @@ def folder(tmp_path_factory):
     write_intervals(folder / "detections.json", videos)
     write_intervals(folder / "detections.csv", videos)
     write_intervals(folder / "detections.tsv", videos)
+    spoken = make_intervals([1, 2], [3, 4], ["ann", "bob"], [0.5, 0.25])
+    write_intervals(folder / "detections.rttm", {"a": spoken, "b": spoken})
     for ending in ("srt", "vtt", "txt", "tsv"):
         write_track(folder / f"track.{ending}", Y[0])
     write_intervals(folder / "annotations.json", dict(zip(videos, Y, strict=True)))
@@ -91,6 +94,7 @@ READERS = {
     "detections.json": read_intervals,
     "detections.csv": read_intervals,
     "detections.tsv": read_intervals,
+    "detections.rttm": read_intervals,
     **{f"track.{ending}": read_track for ending in ("srt", "vtt", "txt", "tsv")},
     "annotations.json": read_labels,
     "labels.csv": read_labels,

@@ -9,6 +9,7 @@ from skdgam.intervals import make_intervals, tiou
 from skdgam.metrics import (
     average_precision,
     error_analysis,
+    event_f1,
     label_agreement,
     mean_average_precision,
     precision_at_recall,
@@ -485,3 +486,43 @@ def test_labels_and_detections_are_of_one_kind():
 def test_scores_that_are_all_negative_are_detections_too():
     y_pred = [detections((0, 1, "a", -3.0)), detections()]
     assert label_agreement([["a"], []], y_pred).threshold == -3.0
+
+
+# --- classes that are spelled in two ways ---
+
+
+@pytest.mark.parametrize("measure", [average_precision, error_analysis, event_f1])
+def test_classes_that_are_spelled_in_two_ways_are_told_once(measure):
+    y_true = [[(0, 4, "Long jump"), (6, 8, "run")]]
+    y_pred = [make_intervals([0, 6], [4, 8], ["long_jump", "run"], [0.9, 0.8])]
+    told = "'Long jump' and 'long_jump' are two classes; .* the first alone, y_pred the second"
+    with pytest.warns(UserWarning, match=told) as caught:
+        measure(y_true, y_pred)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    ("true", "found"),
+    [
+        (["run"], ["run", "jump"]),  # a fold may lack a class
+        (["run"], ["jump"]),
+        (["Run", "run"], ["run"]),  # which has been told in fit
+        (["walk.up"], ["walk.down"]),
+        (["+"], ["-"]),
+        ([1, 2], [2, -1]),
+    ],
+)
+def test_classes_on_one_side_alone_are_usual(true, found):
+    y_true = [[(k, k + 1, label) for k, label in enumerate(true)]]
+    y_pred = [make_intervals([*range(len(found))], [*range(1, 1 + len(found))], found, 0.5)]
+    average_precision(y_true, y_pred)
+
+
+def test_many_intervals_without_a_common_class_are_told():
+    y_true = [[(k, k + 1, "run") for k in range(20)]]
+    y_pred = [make_intervals(np.arange(20), np.arange(1, 21), "class 3", np.ones(20))]
+    with pytest.warns(
+        UserWarning, match=r"No class of y_pred \('class 3'\) is in y_true \('run'\)"
+    ):
+        assert average_precision(y_true, y_pred) == 0
+    average_precision([y_true[0][:19]], y_pred)

@@ -168,6 +168,9 @@ def test_within_another_user_the_outer_one_goes_on_with_its_threads():
         with limited_threads(0):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 3
+        with limited_threads(0):
+            pass
+        assert torch.get_num_threads() == 3
 
 
 class Worker:
@@ -228,6 +231,7 @@ def test_after_a_user_that_left_later_the_setting_is_given_back():
         worker.__enter__()
     worker.__exit__()
     assert torch.get_num_threads() == 4
+    assert threads_of_a_new_thread() == 4
 
 
 def test_after_many_users_at_a_time_new_threads_have_the_setting():

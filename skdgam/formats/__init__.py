@@ -1,4 +1,4 @@
-"""Annotations, labels and detections in files: ActivityNet's JSON, CSV, subtitles, label tracks."""
+"""Annotations, labels and detections in files: JSON, CSV, RTTM, subtitles, tracks."""
 
 import os
 import warnings
@@ -9,6 +9,7 @@ import numpy as np
 
 from skdgam._names import by_name
 from skdgam.formats._json import as_json, from_json, read_json, subsets
+from skdgam.formats._rttm import as_rttm, intervals_of_rttm
 from skdgam.formats._tables import as_table, intervals_of_table, table_rows
 from skdgam.formats._tracks import ENDINGS, as_track, intervals_of_track
 from skdgam.io import replacing
@@ -16,6 +17,7 @@ from skdgam.io import replacing
 __all__ = ["read_intervals", "read_labels", "read_track", "write_intervals", "write_track"]
 
 TABLES = (".csv", ".tsv")
+RTTM = ".rttm"
 
 
 def read_intervals(
@@ -30,8 +32,9 @@ def read_intervals(
         ``.csv`` or ``.tsv``, with the columns ``video``, ``start``, ``end`` and ``label``, and for
         detections ``score``; those of sound events, ``filename``, ``onset``, ``offset`` and
         ``event_label``, are the same. Times are seconds or clock times, such as 1:01.5; a row with
-        nothing but a name is a video without intervals. Or a folder of label tracks or subtitles,
-        as :func:`read_track` reads them, each with the name of its recording.
+        nothing but a name is a video without intervals. Or ``.rttm``, of speaker diarization, where
+        a confidence is a score. Or a folder of label tracks or subtitles, as :func:`read_track`
+        reads them, each with the name of its recording.
     subset : str, optional
         Of annotations in JSON: only its videos, such as those of "validation".
 
@@ -45,7 +48,7 @@ def read_intervals(
     OSError
         If the file cannot be read.
     ValueError
-        If it is of neither form; the message says where.
+        If it is of none of these forms; the message says where.
 
     Examples
     --------
@@ -63,7 +66,9 @@ def read_intervals(
         return from_json(path, *read_json(path), subset)
     if subset is not None:
         raise ValueError(f"{path} is no JSON file, and knows no subsets; leave subset out.")
-    return _of_folder(path) if Path(path).is_dir() else intervals_of_table(path)
+    if Path(path).is_dir():
+        return _of_folder(path)
+    return intervals_of_rttm(path) if _is_rttm(path) else intervals_of_table(path)
 
 
 def read_labels(
@@ -113,7 +118,7 @@ def read_labels(
             )
             intervals = {video: found for video, found in intervals.items() if len(found)}
         return {video: np.unique(found["label"]).tolist() for video, found in intervals.items()}
-    if subset is not None or Path(path).is_dir():
+    if subset is not None or Path(path).is_dir() or _is_rttm(path):
         intervals = read_intervals(path, subset)
         return {video: np.unique(found["label"]).tolist() for video, found in intervals.items()}
     labels: dict[str, set[str]] = {}
@@ -159,10 +164,11 @@ def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarra
     Parameters
     ----------
     path : path
-        ``.json``, as ActivityNet's evaluation reads it; ``.csv``; or ``.tsv``, with the columns of
-        sound events. In a table a video without intervals has a row of its name alone, and a text
-        that a spreadsheet would take for a formula, or that blanks begin or end, begins with ',
-        which reading takes away.
+        ``.json``, as ActivityNet's evaluation reads it; ``.csv``; ``.tsv``, with the columns of
+        sound events; or ``.rttm``, which has no name or label with a blank, and nothing of videos
+        without intervals. In a table a video without intervals has a row of its name alone, and a
+        text that a spreadsheet would take for a formula, or that blanks begin or end, begins with
+        ', which reading takes away.
     intervals : dict of str to interval array, or tidy frame
         With scores, JSON has them as ``results``, without as ``database``. Times are rounded to
         microseconds.
@@ -170,7 +176,8 @@ def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarra
     Raises
     ------
     TypeError, ValueError
-        If the name ends otherwise, or intervals do not go by the names of videos.
+        If the name ends otherwise, intervals do not go by the names of videos, or RTTM cannot have
+        a name or label.
     """
     intervals = _named(intervals)
     suffix = Path(path).suffix.lower()
@@ -178,8 +185,12 @@ def write_intervals(path: str | os.PathLike[str], intervals: dict[str, np.ndarra
         text = as_table(intervals, tabs=suffix == ".tsv")
     elif suffix == ".json":
         text = as_json(intervals)
+    elif suffix == RTTM:
+        text = as_rttm(intervals)
     else:
-        raise ValueError(f"{path} must end in .json, .csv or .tsv, which says how it is written.")
+        raise ValueError(
+            f"{path} must end in .json, .csv, .tsv or .rttm, which says how it is written."
+        )
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -221,7 +232,11 @@ def _named(intervals: Any) -> dict[str, np.ndarray]:
 
 def _has_subsets(path: str | os.PathLike[str]) -> bool:
     """Whether it is JSON, if it is anything that can be read."""
-    return not Path(path).is_dir() and Path(path).suffix.lower() not in TABLES
+    return not Path(path).is_dir() and Path(path).suffix.lower() not in (*TABLES, RTTM)
+
+
+def _is_rttm(path: str | os.PathLike[str]) -> bool:
+    return Path(path).suffix.lower() == RTTM
 
 
 def _of_folder(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

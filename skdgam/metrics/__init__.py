@@ -1,4 +1,4 @@
-"""Average precision as ActivityNet computes it, F1 of events, errors, agreement with labels."""
+"""Average precision as ActivityNet computes it, F1 of events, PSDS, errors and agreement."""
 
 from skdgam.metrics._average_precision import (
     average_precision,
@@ -9,6 +9,7 @@ from skdgam.metrics._average_precision import (
 from skdgam.metrics._error_analysis import error_analysis
 from skdgam.metrics._events import F1Scores, event_f1, segment_f1
 from skdgam.metrics._label_agreement import label_agreement
+from skdgam.metrics._psds import psds
 
 __all__ = [
     "F1Scores",
@@ -19,5 +20,6 @@ __all__ = [
     "label_agreement",
     "mean_average_precision",
     "precision_at_recall",
+    "psds",
     "segment_f1",
 ]

@@ -1,5 +1,6 @@
 """Where mAP is lost, by kinds of error."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,7 +90,9 @@ def error_analysis(
     """
     (threshold,) = check_thresholds(tiou_threshold)
     truth, detections = check_evaluation(y_true, y_pred)
-    mean_ap = float(mean_average_precision(truth, detections, threshold).item())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which has been said by now
+        mean_ap = float(mean_average_precision(truth, detections, threshold).item())
     truth_video, true = flatten(truth)
     _, found = flatten(detections)
     errors = np.empty(len(found), dtype="U10")

@@ -97,11 +97,11 @@ def event_f1(
     >>> event_f1(y_true, y_pred, onset_collar=0.5).f1
     1.0
     """
-    _check_range("onset_collar", onset_collar, "a number of seconds, 0 or more")
+    check_range("onset_collar", onset_collar, "a number of seconds, 0 or more")
     if offset_collar is not None:
-        _check_range("offset_collar", offset_collar, "a number of seconds, 0 or more, or None")
-    _check_range("offset_share", offset_share, "a number in [0, 1]", most=1)
-    classes, truth, detections = _check_videos(y_true, y_pred, threshold)
+        check_range("offset_collar", offset_collar, "a number of seconds, 0 or more, or None")
+    check_range("offset_share", offset_share, "a number in [0, 1]", most=1)
+    classes, truth, detections = check_videos(y_true, y_pred, threshold)
     counts = np.zeros((3, len(classes)), dtype=int)
     for true, found in zip(truth, detections, strict=True):
         length = (true["end"] - true["start"])[:, None]
@@ -130,7 +130,8 @@ def segment_f1(
     every segment from :math:`\lfloor` start / `resolution` :math:`\rfloor` up to, but not
     including, :math:`\lceil` end / `resolution` :math:`\rceil`; in one that it meets only at the
     edge it is not. This is the segment-based F-score of sed_eval, of the article cited for
-    :func:`event_f1`. With a small `resolution` it is the F1 of frames.
+    :func:`event_f1`. With a small `resolution` it is the F1 of frames. What nothing occurs in is
+    no class of its own; the page on evaluation shows how to count a null class.
 
     Parameters
     ----------
@@ -163,16 +164,9 @@ def segment_f1(
     """
     if not (isinstance(resolution, Real) and 0 < resolution < np.inf):
         raise ValueError(f"resolution is {resolution!r}; it must be a positive number of seconds.")
-    classes, truth, detections = _check_videos(y_true, y_pred, threshold)
+    classes, truth, detections = check_videos(y_true, y_pred, threshold)
     n = len(truth)
-    named = by_name(y_true)
-    if named is not None and durations is not None:
-        if by_name(durations) is None:
-            raise TypeError(
-                "y_true goes by the names of videos, but durations do not; pass a dict by name."
-            )
-        durations = in_order(durations, [*named], "durations")
-    ends = np.full(n, np.inf) if durations is None else check_durations(durations, n)
+    ends = np.full(n, np.inf) if durations is None else check_durations_of(y_true, durations, n)
     counts = np.zeros((3, len(classes)), dtype=int)
     for true, found, end in zip(truth, detections, ends, strict=True):
         true = true[true["end"] > true["start"]]
@@ -189,24 +183,38 @@ def segment_f1(
     return _scores(classes, *counts)
 
 
-def _check_range(
+def check_range(
     name: str, value: float, needs: str, least: float = 0, most: float = np.inf
 ) -> None:
     if not (isinstance(value, Real) and least <= value <= most):
         raise ValueError(f"{name} is {value!r}; it must be {needs}.")
 
 
-def _check_videos(y_true: Any, y_pred: Any, threshold: float) -> tuple[np.ndarray, list, list]:
+def check_videos(
+    y_true: Any, y_pred: Any, threshold: float = -np.inf
+) -> tuple[np.ndarray, list, list]:
     """All classes, the intervals of each video, and its detections that reach the threshold."""
-    _check_range("threshold", threshold, "a number, as scores are", least=-np.inf)
+    check_range("threshold", threshold, "a number, as scores are", least=-np.inf)
     truth, detections = check_evaluation(y_true, y_pred)
     if not any(map(len, truth)):
-        raise ValueError("y_true has no interval in any video; F1 needs at least one.")
+        raise ValueError("y_true has no interval in any video; one at least is needed.")
     true, found = (np.concatenate(videos)["label"] for videos in (truth, detections))
     check_same_kind(true, found)
     # If nothing is detected, the dtype of its labels means nothing.
     classes = np.unique(np.concatenate([true, found]) if len(found) else true)
     return classes, truth, [found[found["score"] >= threshold] for found in detections]
+
+
+def check_durations_of(y_true: Any, durations: Any, n: int) -> np.ndarray:
+    """Check durations of the videos of `y_true`, in its order, which may be one of names."""
+    named = by_name(y_true)
+    if named is not None:
+        if by_name(durations) is None:
+            raise TypeError(
+                "y_true goes by the names of videos, but durations do not; pass a dict by name."
+            )
+        durations = in_order(durations, [*named], "durations")
+    return check_durations(durations, n)
 
 
 def _segments(intervals: np.ndarray, resolution: float, end: float) -> np.ndarray:
