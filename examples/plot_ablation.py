@@ -49,13 +49,16 @@ for name, of_seeds in zip(ABLATION, maps, strict=True):
     print(f"{name:<9}", *(f"{value:5.1f}" for value in [*of_seeds, of_seeds.mean()]))
 
 # %%
-# Bars are means, and dots are single seeds. What the terms of background and guide contribute
+# What the terms of background and guide contribute
 # differs from seed to seed, and may be a loss. Reconstruction adds much for every seed.
 
-figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
-ax.bar(list(ABLATION), maps.mean(axis=1), width=0.6, color="#56B4E9")
-ax.plot(list(ABLATION), maps, "o", color="black", markersize=4)
-ax.set_ylabel("mean mAP (%)")
+figure, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
+terms = ["$L_{fg}$", "+ $L_{bg}$", "+ $L_{guide}$", "+ $L_{re}$"]
+ax.bar(terms, maps.mean(axis=1), width=0.6, color="#56B4E9", label="mean of three seeds")
+ax.plot(terms, maps[:, 0], "ok", markersize=4, label="one seed", clip_on=False)
+ax.plot(terms, maps[:, 1:], "ok", markersize=4, clip_on=False)
+ax.set(ylabel="mAP (%), mean over tIoU 0.1 to 0.7", ylim=(0, 100))
+ax.legend(frameon=False, loc="upper left")
 ax.spines[["top", "right"]].set_visible(False)
 
 # %%
@@ -73,8 +76,8 @@ for name in ("+ L_guide", "+ L_re"):
 # The picture shows all kinds of errors for the first seed. Most false detections lie in the context
 # or background. Their scores are low, so they cost little.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharex=True, sharey=True, layout="constrained")
-for ax, name in zip(axes, ["+ L_guide", "+ L_re"], strict=True):
+figure, axes = plt.subplots(2, figsize=(5.5, 5), sharex=True, layout="constrained")
+for ax, name, term in zip(axes, ["+ L_guide", "+ L_re"], terms[2:], strict=True):
     ErrorAnalysisDisplay(analysis=analyses[name][0]).plot(ax)
-    ax.set_title(f"{name}: {ax.get_title(loc='left')}", loc="left")
-    ax.set_xlabel("points of mAP that each kind costs,\nand how many there are")
+    ax.set_title(f"{term}: {ax.get_title(loc='left')} at tIoU 0.5", loc="left")
+axes[0].set_xlabel("")

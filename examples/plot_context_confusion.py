@@ -54,10 +54,9 @@ for name, model in models.items():
 # Both attend to actions equally. Without the CVAE, most of the context is taken for action; with
 # it, hardly any.
 #
-# The picture shows one test video. Actions are dark grey, and the nearest context is light grey.
-# The third row shows how far each snippet is from what the decoder expects for its attention. A
-# single snippet says little here; the last picture shows many. (Without γ₁ the decoder is not
-# trained.)
+# The picture shows one test video. The third row shows how far each snippet is from what the
+# decoder expects for its attention. A single snippet says little here; the last picture shows many.
+# (Without γ₁ the decoder is not trained.)
 
 video = 2
 x, intervals = X_test[video], y_test[video]
@@ -65,40 +64,46 @@ curves = {f"attention,\n{name}": model.attention([x])[0] for name, model in mode
 curves["reconstruction\nerror"] = full.reconstruction_error([x])[0]
 seconds = full.snippet_seconds * np.arange(len(x) + 1)
 
-figure, axes = plt.subplots(3, figsize=(9, 5), sharex=True, layout="constrained")
+figure, axes = plt.subplots(3, figsize=(5.5, 4.5), sharex=True, layout="constrained")
 for ax, (name, values) in zip(axes, curves.items(), strict=True):
+    spans = {}
     for start, end, _ in intervals:
         beside = 0.3 * (end - start)
-        ax.axvspan(start - beside, end + beside, color="0.92", linewidth=0)
-        ax.axvspan(start, end, color="0.8", linewidth=0)
+        for a, b in [(start - beside, start), (end, end + beside)]:
+            spans["the nearest context"] = ax.axvspan(a, b, color="#F6DDA8", linewidth=0)
+        spans["action"] = ax.axvspan(start, end, color="#8FBBDD", linewidth=0)
     ax.stairs(values, seconds, color="black")
     ax.set(ylabel=name, xlim=(0, seconds[-1]), ylim=(0, None))
     ax.spines[["top", "right"]].set_visible(False)
 axes[-1].set_xlabel("time (s)")
+figure.legend(spans.values(), spans, loc="outside upper center", ncols=2, frameon=False)
 figure.align_ylabels()
 
 # %%
-# The last picture shows all snippets of the test videos. Where attention is high, the decoder
+# The last picture shows all snippets of the test videos; attention that is nearer to 0 or 1 than
+# 0.0001 is drawn there, on a line at the edge. Where attention is high, the decoder
 # expects an action, and its error is lower for actions than for context. So the reconstruction loss
 # draws attention away from context.
 
 attention = np.concatenate(full.attention(X_test)).clip(1e-4, 1 - 1e-4)
 error = np.concatenate(full.reconstruction_error(X_test))
-colors = {"action": "#0072B2", "context": "#E69F00", "background": "0.5"}
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), sharex=True, sharey=True, layout="constrained")
-for ax, (kind, color) in zip(axes, colors.items(), strict=True):
+figure, axes = plt.subplots(3, figsize=(5.5, 5.5), sharex=True, sharey=True, layout="constrained")
+for ax, kind in zip(axes, ["action", "context", "background"], strict=True):
     chosen = kinds == kind
-    ax.scatter(attention[chosen], error[chosen], s=4, color=color, linewidths=0)
-    ax.set(title=kind, xlabel="attention (logit scale)", xscale="logit", xlim=(5e-5, 1 - 5e-5))
+    ax.scatter(attention[chosen], error[chosen], s=4, color="#0072B2", linewidths=0)
+    ax.set_title(kind, loc="left", fontsize="medium")
+    ax.set(xscale="logit", xlim=(5e-5, 1 - 5e-5))
     ax.set_xticks([0.001, 0.1, 0.9, 0.999], ["0.001", "0.1", "0.9", "0.999"])
     ax.minorticks_off()
     ax.spines[["top", "right"]].set_visible(False)
-axes[0].set_ylabel("reconstruction error")
+axes[1].set_ylabel("reconstruction error")
+axes[2].set_xlabel("attention λ (logit scale)")
 
 print(f"{'mean error':<16} {'action':>8} {'context':>8}")
 for name, chosen in {
     "attention < 0.1": attention < 0.1,
     "attention > 0.9": attention > 0.9,
 }.items():
-    of_kind = [error[chosen & (kinds == kind)].mean() for kind in ("action", "context")]
-    print("{:<16} {:8.2f} {:8.2f}".format(name, *of_kind))
+    of_kind = [error[chosen & (kinds == kind)] for kind in ("action", "context")]
+    cells = [f"{errors.mean():.2f}" if len(errors) else "none" for errors in of_kind]
+    print("{:<16} {:>8} {:>8}".format(name, *cells))

@@ -47,25 +47,32 @@ results.sort_values("mAP", ascending=False, ignore_index=True).head(8).round(1)
 
 # %%
 # The generative part has two parameters of its own: γ₁, its weight in the loss of attention, and r,
-# the distance between the latent priors of action and background. The left panel shows them,
-# averaged over the other parameters. The right panels show α and η, averaged likewise.
+# the distance between the latent priors of action and background. The upper panel shows
+# them, averaged over the other parameters. The lower panels show α and η, averaged likewise.
 
 surface = results.pivot_table("mAP", "gamma1", "r")
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), width_ratios=[2.5, 1, 1], layout="constrained")
-image = axes[0].imshow(surface, cmap="viridis", origin="lower", aspect="auto")
-axes[0].set_xticks(range(len(surface.columns)), surface.columns)
-axes[0].set_yticks(range(len(surface)), surface.index)
-axes[0].set(xlabel="r", ylabel="γ₁", title="mAP@0.5 (%)")
+figure, axes = plt.subplot_mosaic("rr;αη", figsize=(5.5, 5), layout="constrained")
+top = axes["r"]
+top.imshow(surface, cmap="viridis", origin="lower", aspect="auto")
+top.set_xticks(range(len(surface.columns)), surface.columns)
+top.set_yticks(range(len(surface)), surface.index)
+top.set_xlabel("distance of the priors, r")
+top.set_ylabel("weight of reconstruction, γ₁", labelpad=8)
+top.set_title("mAP at tIoU 0.5 (%)", loc="left", fontsize="medium")
 middle = (surface.min(axis=None) + surface.max(axis=None)) / 2
 for (i, j), value in np.ndenumerate(surface.to_numpy()):
     color = "white" if value < middle else "black"
-    axes[0].text(j, i, f"{value:.0f}", ha="center", va="center", color=color)
-figure.colorbar(image, ax=axes[0])
-for ax, name, symbol in zip(axes[1:], ["alpha", "eta"], "αη", strict=True):
-    mean = results.groupby(name)["mAP"].mean()
+    top.text(j, i, f"{value:.0f}", ha="center", va="center", color=color)
+highest = 0
+for name, symbol, meaning in [("alpha", "α", "of background"), ("eta", "η", "of what lies beside")]:
+    ax, mean = axes[symbol], results.groupby(name)["mAP"].mean()
+    highest = max(highest, 1.2 * mean.max())
     ax.plot(mean.index.astype(str), mean, "o-", color="black")
-    ax.set(xlabel=symbol, ylim=(0, results["mAP"].max()), xmargin=0.3)
-    ax.tick_params(labelleft=ax is axes[1])
+    ax.set(xlabel=f"weight {meaning}, {symbol}", xmargin=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+for symbol in "αη":
+    axes[symbol].set_ylim(0, highest)
+axes["α"].set_ylabel("mAP at tIoU 0.5 (%)")
 
 # %%
 # Which candidate is best differs from fold to fold, so a plateau is worth more than a peak. If

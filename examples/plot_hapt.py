@@ -57,7 +57,7 @@ if path:
     loose, strict = average_precision(test.annotations, detections, [0.1, 0.5], classes=actions).T
     print(f"mAP at tIoU 0.1: {loose.mean():.2f}, at 0.5: {strict.mean():.2f}")
 
-    figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    figure, ax = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
     order = np.argsort(strict)
     ax.barh(actions[order], 100 * strict[order], color="#56B4E9", label="tIoU 0.5")
     ax.plot(100 * loose[order], actions[order], "o", color="black", label="tIoU 0.1")

@@ -3,6 +3,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -120,7 +121,7 @@ def test_without_ground_truth_detections_have_the_lanes():
     ax = display.axes_[0]
     (found,) = bars(ax)
     assert sorted({y for _, _, y in found}) == pytest.approx(sorted(lanes(ax).values()))
-    assert legend(ax) == ["detection, score 0.2 (light) to 0.9 (dark)"]
+    assert legend(ax) == ["detection, score 0.20 (light) to 0.90 (dark)"]
 
 
 def test_nothing_is_drawn_where_nothing_is():
@@ -136,6 +137,55 @@ def test_nothing_is_drawn_where_nothing_is():
 def test_one_score_is_no_range():
     display = LocalizationDisplay.from_predictions([Y_PRED[1]])
     assert legend(display.axes_[0]) == ["detection, score 0.4"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "told"),
+    [
+        ([5.8e-5, 0.87], "0.00 (light) to 0.87 (dark)"),
+        ([-0.31, 0.02], "-0.31 (light) to 0.02 (dark)"),
+        ([0.9991, 0.9998], "0.99910 (light) to 0.99980 (dark)"),
+        ([-3.0, 120.0], "-3 (light) to 120 (dark)"),
+        ([3e-5], "3e-05"),
+    ],
+)
+def test_scores_have_the_decimals_that_tell_them_apart(scores, told):
+    n = len(scores)
+    found = make_intervals(np.arange(n), np.arange(n) + 1, "jump", scores)
+    assert legend(LocalizationDisplay.from_predictions([found]).axes_[0]) == [
+        f"detection, score {told}"
+    ]
+
+
+def test_the_legend_shows_how_dark_scores_are():
+    (ax, *_) = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE).axes_
+    shown = [patch.get_facecolor() for patch in ax.get_legend().findobj(Rectangle)]
+    truth, weakest, middle, best = shown
+    found = [bar.get_facecolor() for bar in ax.containers[1]]  # by score
+    assert (weakest, best) == (found[0], found[-1])
+    assert sum(weakest) > sum(middle) > sum(best)
+
+
+def test_long_names_are_broken_and_long_classes_cut():
+    found = make_intervals([1.0], [2.0], "one " * 20, [0.5])
+    (ax,) = LocalizationDisplay.from_predictions([found], names=["x" * 100]).axes_
+    (label,) = lanes(ax)
+    assert label == "one one one one one one\none one one one one …"
+    assert ax.get_title(loc="left") == "\n".join(["x" * 40, "x" * 40, "x" * 20])
+
+
+def test_text_has_6_points_in_a_column_of_85_mm(model, data):
+    X, y = data
+    displays = [
+        LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE),
+        TrainingDisplay.from_estimator(model),
+        PrecisionRecallDisplay.from_estimator(model, X, y),
+        ErrorAnalysisDisplay.from_estimator(model, X, y),
+    ]
+    for display in displays:
+        texts = [text for text in display.figure_.findobj(Text) if text.get_text()]
+        scale = 85 / 25.4 / display.figure_.get_figwidth()
+        assert min(text.get_fontsize() for text in texts) * scale > 6
 
 
 def test_integer_labels_sort_as_numbers():
@@ -384,6 +434,28 @@ def test_training_without_the_generative_part_has_one_axes(data, settings):
     assert ax.get_title(loc="left") == "attention and classifier"
 
 
+def test_terms_differ_in_color_and_dashes_however_many_there_are():
+    history = {f"term {k}": np.full(4, 1.0) for k in range(7)}
+    (ax,) = TrainingDisplay(history=history).plot().axes_
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 7
+    assert len({line.get_linestyle() for line in ax.lines[:4]}) == 4
+    assert legend(ax) == [*history]
+
+
+def test_a_single_epoch_is_seen_and_epochs_are_whole():
+    (ax,) = TrainingDisplay(history={"a": np.array([0.5])}).plot().axes_
+    assert ax.lines[0].get_marker() == "."
+    (ax,) = TrainingDisplay(history={"a": np.array([0.5, 0.4, 0.3])}).plot().axes_
+    assert ax.get_xticks().tolist() == np.round(ax.get_xticks()).tolist()
+
+
+def test_losses_begin_at_zero_or_below():
+    (positive,) = TrainingDisplay(history={"a": np.array([5.0, 4.0])}).plot().axes_
+    (negative,) = TrainingDisplay(history={"a": np.array([1.0, -4.0])}).plot().axes_
+    assert positive.get_ylim()[0] == 0
+    assert negative.get_ylim()[0] < -4
+
+
 def test_training_refuses(model):
     with pytest.raises(ValueError, match="The history has no epochs"):
         TrainingDisplay(history={"foreground": np.array([])}).plot()
@@ -402,6 +474,25 @@ def test_precision_over_recall_has_the_area_of_map(data, model):
         PrecisionRecallDisplay.from_predictions([[]], Y_PRED[1:2])
 
 
+def test_equal_curves_do_not_hide_each_other():
+    perfect = [make_intervals([0.0], [4.0], "jump", [0.9])]
+    display = PrecisionRecallDisplay.from_predictions([[(0.0, 4.0, "jump")]], perfect)
+    widths = [line.get_linewidth() for line in display.lines_]
+    assert widths == sorted(set(widths), reverse=True)  # later ones lie on top
+    lightness = [sum(line.get_color()[:3]) for line in display.lines_]
+    assert lightness == sorted(set(lightness), reverse=True)
+
+
+def test_costs_of_two_models_share_their_axis(data, model):
+    X, y = data
+    _, axes = plt.subplots(1, 2, sharex=True, sharey=True)
+    for ax, threshold in zip(axes, [0.1, 0.7], strict=True):
+        ErrorAnalysisDisplay.from_estimator(model, X, y, threshold, ax=ax)
+    left, right = ([bar.get_y() for bar in ax.patches] for ax in axes)
+    assert left == right
+    assert len({*left}) == len(axes[0].get_yticklabels()) == 8
+
+
 def test_costs_of_errors(data, model):
     X, y = data
     display = ErrorAnalysisDisplay.from_estimator(model, X, y, 0.3)
@@ -409,6 +500,7 @@ def test_costs_of_errors(data, model):
     widths = [bar.get_width() for bar in display.ax_.patches]
     assert widths == pytest.approx([100 * cost for cost in analysis.cost.values()][::-1])
     told = [text.get_text() for text in display.ax_.texts]
-    assert told == [f" {100 * cost:.1f}" for cost in analysis.cost.values()][::-1]
+    pairs = zip(analysis.cost.values(), analysis.count.values(), strict=True)
+    assert told == [f" {100 * cost:.1f} ({count})" for cost, count in pairs][::-1]
     names = [text.get_text() for text in display.ax_.get_yticklabels()]
-    assert names == [f"{kind} ({count})" for kind, count in analysis.count.items()][::-1]
+    assert names == [*analysis.cost][::-1]

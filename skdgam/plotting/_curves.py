@@ -6,12 +6,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdgam._names import in_order, names_of
 from skdgam.metrics import check_thresholds, error_analysis, precision_at_recall
-from skdgam.plotting._pyplot import import_pyplot
+from skdgam.plotting._pyplot import WIDTH, import_pyplot
 
 __all__ = ["ErrorAnalysisDisplay", "PrecisionRecallDisplay", "TrainingDisplay"]
 
-# Okabe and Ito: told apart with any colour vision.
+# Okabe and Ito: told apart with any colour vision; dashes tell them apart in grey, too, and let one
+# curve be seen through another.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":")
 
 
 class TrainingDisplay:
@@ -88,18 +90,22 @@ class TrainingDisplay:
         if not drawn:
             raise ValueError("The history has no epochs; models from other places have none.")
         if ax is None:
-            _, ax = plt.subplots(1, len(drawn), figsize=(6 * len(drawn), 3), layout="constrained")
+            size = (WIDTH, 2.6 * len(drawn))
+            _, ax = plt.subplots(len(drawn), figsize=size, layout="constrained")
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != len(drawn):
             raise ValueError(f"ax holds {len(axes)} Axes, but there are {len(drawn)} to draw.")
         self.axes_, self.figure_ = axes, axes[0].figure
         for row, (title, names) in zip(axes, drawn.items(), strict=True):
-            for name, color in zip(names, COLORS, strict=False):
+            for k, name in enumerate(names):
                 values = self.history[name]
-                row.plot(np.arange(1, len(values) + 1), values, color=color, label=name)
+                style = {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k % len(DASHES)]}
+                dot = "." if len(values) == 1 else None  # there is no line through one point
+                row.plot(np.arange(1, len(values) + 1), values, **style, marker=dot, label=name)
             row.set_title(title, loc="left")
             row.set(xlabel="epoch", ylabel="mean loss")
-            row.set_ylim(bottom=0)
+            row.set_ylim(bottom=min(0, row.get_ylim()[0]))
+            row.xaxis.get_major_locator().set_params(integer=True)
             row.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
             row.spines[["top", "right"]].set_visible(False)
         return self
@@ -200,15 +206,25 @@ class PrecisionRecallDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(4.5, 4), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
-        shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(self.tiou_thresholds)))
+        n = len(self.tiou_thresholds)
+        # Light and broad to dark and thin: a curve beneath an equal one still shows.
+        shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, n)[::-1])
+        widths = np.linspace(1.5, 4, n)[::-1]
         self.lines_ = [
-            ax.plot(self.recall, values, color=shade, label=f"tIoU {threshold:.2g}")[0]
-            for values, shade, threshold in zip(
-                self.precision, shades, self.tiou_thresholds, strict=True
+            ax.plot(
+                self.recall,
+                values,
+                color=shade,
+                linewidth=width,
+                label=f"tIoU {threshold:.2g}",
+                clip_on=False,
+            )[0]
+            for values, shade, width, threshold in zip(
+                self.precision, shades, widths, self.tiou_thresholds, strict=True
             )
         ]
         ax.set(xlabel="recall", ylabel="precision, mean over classes", xlim=(0, 1), ylim=(0, 1.01))
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
         ax.spines[["top", "right"]].set_visible(False)
         return self
 
@@ -291,16 +307,16 @@ class ErrorAnalysisDisplay:
         """
         plt = import_pyplot(type(self).__name__)
         if ax is None:
-            _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+            _, ax = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         kinds = list(self.analysis.cost)[::-1]  # the first one on top
         costs = [100 * self.analysis.cost[kind] for kind in kinds]
-        names = [f"{kind} ({self.analysis.count[kind]})" for kind in kinds]
-        bars = ax.barh(names, costs, color=COLORS[0])
-        ax.bar_label(bars, [f" {cost:.1f}" for cost in costs], color="0.35")
+        bars = ax.barh(range(len(kinds)), costs, color=COLORS[0], tick_label=kinds)
+        counts = [self.analysis.count[kind] for kind in kinds]
+        ax.bar_label(bars, [f" {cost:.1f} ({n:,})" for cost, n in zip(costs, counts, strict=True)])
         ax.set_title(f"mAP {100 * self.analysis.mean_ap:.1f} %", loc="left")
-        ax.set_xlabel("points of mAP that each kind of error (how many) costs")
-        ax.margins(x=0.12)
+        ax.set_xlabel("points of mAP that each kind of error costs (how many)")
+        ax.margins(x=0.25)
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         return self

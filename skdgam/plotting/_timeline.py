@@ -1,5 +1,6 @@
 """Timelines of videos: what is there, and what a localizer found."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.utils import _safe_indexing
 from skdgam._names import in_order, names_of
 from skdgam._validation import check_annotations, check_detections, check_durations
 from skdgam.clock import SnippetClock
-from skdgam.plotting._pyplot import import_pyplot
+from skdgam.plotting._pyplot import WIDTH, import_pyplot
 
 __all__ = ["LocalizationDisplay"]
 
@@ -20,7 +21,7 @@ ACTIVATION_COLOR = "#009E73"
 SCORE_COLORMAP = "Blues"
 STRIP = 1.2  # in lanes: attention, which has a height of 1, and a gap above it
 CURVE = 0.6  # in lanes: what T-CAM adds to the height of each
-WIDTH, LANE, BETWEEN = 10.0, 0.4, 0.6  # of a figure; of a lane; for titles and ticks: in inches
+LANE, BETWEEN = 0.4, 0.6  # of a lane; for titles and ticks: in inches
 
 
 class LocalizationDisplay:
@@ -210,6 +211,8 @@ default=None
         display : LocalizationDisplay
         """
         plt = import_pyplot(type(self).__name__)
+        from matplotlib.legend_handler import HandlerTuple
+
         n = len(self.y_pred)
         if ax is None:
             lanes = [self._height(i) for i in range(n)]
@@ -231,20 +234,27 @@ default=None
             self._draw(row, i, shade)
         axes[-1].set_xlabel("time (s)")
 
-        legend = {} if self.y_true is None else {"ground truth": TRUTH_COLOR}
+        legend = {} if self.y_true is None else {"ground truth": [TRUTH_COLOR]}
         if len(scores):
-            ends = f"{low:.2g}", f"{high:.2g}"
-            scale = "{} (light) to {} (dark)".format(*ends) if ends[0] != ends[1] else ends[0]
-            legend[f"detection, score {scale}"] = shade((low + high) / 2)
+            scale = "{} (light) to {} (dark)".format(*_rounded(low, high))
+            scale = scale if high > low else f"{low:.2g}"
+            legend[f"detection, score {scale}"] = shade(np.linspace(low, high, 3))
         if self.class_activation is not None:
-            legend["T-CAM"] = ACTIVATION_COLOR
+            legend["T-CAM"] = [ACTIVATION_COLOR]
         if self.attention is not None:
-            legend["attention λ"] = ATTENTION_COLOR
-        patches = [plt.Rectangle((0, 0), 1, 1, color=color) for color in legend.values()]
-        # Above the title, however long that is.
-        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 2.2}
-        space = {"borderpad": 0, "handlelength": 1.2, "columnspacing": 1.2}
-        axes[0].legend(patches, legend, ncols=4, frameon=False, **place, **space)
+            legend["attention λ"] = [ATTENTION_COLOR]
+        patches = [
+            tuple(plt.Rectangle((0, 0), 1, 1, color=color) for color in colors)
+            for colors in legend.values()
+        ]
+        # Above the title, whose lines it skips, and to the left as far as it needs.
+        above = 2.2 + 1.2 * axes[0].get_title(loc="left").count("\n")
+        place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": above}
+        space = {"borderpad": 0, "handlelength": 1.5, "columnspacing": 1.2}
+        side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
+        axes[0].legend(
+            patches, legend, ncols=2, frameon=False, handler_map=side_by_side, **place, **space
+        )
         return self
 
     def _labels(self, i):
@@ -293,9 +303,12 @@ default=None
             ax.axhline(center[label] + 0.5 - lane, color="0.9", linewidth=0.8, zorder=0)
         title = f"video {i}" if self.names is None else str(self.names[i])
         title = title if labels else f"{title}: no intervals"
-        ax.set_title(title, loc="left", parse_math=False)  # a $ is a $
+        lines = textwrap.fill(title, 40)  # a name of a file may be wider than the figure
+        ax.set_title(lines, loc="left", fontsize="medium", parse_math=False)  # a $ is a $
         ax.set(xlim=(start, end or 1.0), ylim=(0, top))
-        ax.set_yticks([*center.values()], map(str, center), parse_math=False)
+        # A lane has room for two lines.
+        shown = [textwrap.fill(str(name), 24, max_lines=2, placeholder=" …") for name in center]
+        ax.set_yticks([*center.values()], shown, parse_math=False)
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "left", "right"]].set_visible(False)
 
@@ -305,3 +318,9 @@ default=None
         if self.durations is not None:
             clock = SnippetClock.of_duration(self.durations[i], n_snippets)
         return clock.edges(n_snippets)
+
+
+def _rounded(low, high):
+    """Two scores as text, with the decimals that two digits of their difference need."""
+    decimals = max(0, 1 - int(np.floor(np.log10(high - low)))) if high > low else 0
+    return [f"{score:.{decimals}f}" for score in (low, high)]
