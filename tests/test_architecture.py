@@ -59,7 +59,10 @@ FLOORS = [
         *("presets", "multi_stream", "persistence", "inspection", "model_selection"),
         *("estimator", "baselines", "fusion"),  # where old pickles look
     ],
-    ["plotting", "report", "_words", "_arguments", "_evaluate", "_commands", "_extract", "cli", "__main__"],
+    [
+        *("plotting", "report", "_words", "_arguments"),
+        *("_evaluate", "_commands", "_extract", "cli", "__main__"),
+    ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 WITHOUT_TORCH = [*FLOORS[0], *FLOORS[1]]

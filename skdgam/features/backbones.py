@@ -82,7 +82,7 @@ class Backbone:
                 torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
             ):
                 x = torch.from_numpy(snippets).to(device).float()
-                x = ((x / 255 - mean) / std).movedim(-1, 1)  # channels last, as convolutions like it
+                x = ((x / 255 - mean) / std).movedim(-1, 1)  # in memory, channels stay last
                 return module(x).float().cpu().numpy()
 
         return features
