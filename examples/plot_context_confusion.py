@@ -32,7 +32,7 @@ for name, model in models.items():
 
 def kinds_of(n_snippets, intervals):
     """Name what each snippet shows by its distance from the actions; "" is not certain."""
-    middle = full.snippet_seconds * (np.arange(n_snippets)[:, None] + 0.5)
+    middle = full.clock.seconds * (np.arange(n_snippets)[:, None] + 0.5)
     distance = np.maximum(intervals["start"] - middle, middle - intervals["end"])
     length = intervals["end"] - intervals["start"]
     is_kind = {
@@ -62,7 +62,7 @@ video = 2
 x, intervals = X_test[video], y_test[video]
 curves = {f"attention,\n{name}": model.attention([x])[0] for name, model in models.items()}
 curves["reconstruction\nerror"] = full.reconstruction_error([x])[0]
-seconds = full.snippet_seconds * np.arange(len(x) + 1)
+seconds = full.clock.seconds * np.arange(len(x) + 1)
 
 figure, axes = plt.subplots(3, figsize=(5.5, 4.5), sharex=True, layout="constrained")
 for ax, (name, values) in zip(axes, curves.items(), strict=True):

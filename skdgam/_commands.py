@@ -52,7 +52,7 @@ def fit(arguments):
         f"({some(classes)}): {count(int(X.lengths.sum()), 'snippet')} of {X.n_features} features, "
         f"{X.lengths.min()} to {X.lengths.max()} a video."
     )
-    print(_snippet(localizers[0]))
+    print(_snippet(localizers[0]._clock_of(X.about)))
     try:
         model.fit(X, y, checkpoint)
     except FloatingPointError:
@@ -103,11 +103,11 @@ def _localizers(arguments):
     return localizers
 
 
-def _snippet(localizer):
+def _snippet(clock):
     """What a snippet is to a localizer: what all times hang on."""
     return (
-        f"A snippet stands for {localizer.clock.seconds:g} s (snippet_seconds), and the first "
-        f"begins at {localizer.clock.offset:g} s (snippet_offset)."
+        f"A snippet stands for {clock.seconds:g} s (snippet_seconds), and the first begins at "
+        f"{clock.offset:g} s (snippet_offset)."
     )
 
 
@@ -292,7 +292,7 @@ def info(arguments):
     for name, stream in getattr(model, "localizers_", {"": model}).items():
         default = type(stream)().get_params()
         title = f"stream {name}, " if name else ""
-        print(f"{title}{getattr(stream, 'n_epochs_', 0)} epochs. {_snippet(stream)}")
+        print(f"{title}{getattr(stream, 'n_epochs_', 0)} epochs. {_snippet(stream.clock)}")
         for parameter, value in stream.get_params().items():
             if value != default[parameter]:
                 print(f"  {parameter} = {value!r}")

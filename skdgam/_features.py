@@ -99,6 +99,11 @@ class Videos:
         return rows if self._scaling is None else self._scaling.apply(rows)
 
     @property
+    def about(self) -> dict[str, Any] | None:
+        """How the features were made, if their source says it: as ``FeatureFolder.about``."""
+        return getattr(self._source, "about", None)
+
+    @property
     def names(self) -> np.ndarray | None:
         """Names of the videos, if their source has them."""
         return None if self._names is None else np.asarray(self._names)[self.indices]

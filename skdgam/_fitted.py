@@ -5,14 +5,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skdgam._features import Scaling, Videos, check_features
+from skdgam._features import Scaling, Videos
 from skdgam._localizer import LocalizerMixin
 from skdgam._parameters import SharedParameters
 from skdgam._typing import Indexed
 from skdgam.clock import SnippetClock
+from skdgam.features._folder import check_times
 from skdgam.intervals import make_intervals, non_maximum_suppression, plain_labels
 from skdgam.localization import Activation, check_proposal_thresholds, propose
 from skdgam.sampling import uniform_sample
@@ -22,6 +22,9 @@ from skdgam.training.inference import map_snippets
 from skdgam.training.protocol import Stage
 
 __all__ = ["FittedLocalizer"]
+
+# Of features that do not say how they were made: 16 frames at 25 a second, without overlap.
+DEFAULT_TIMES = {"snippet_seconds": 0.64, "snippet_offset": 0.0}
 
 
 class FittedLocalizer(LocalizerMixin, SharedParameters):
@@ -103,12 +106,16 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
     @property
     def clock(self) -> SnippetClock:
         """Which seconds of a recording each snippet stands for."""
-        return SnippetClock(self.snippet_seconds, self.snippet_offset)
+        return self._clock_of(getattr(self, "about_features_", None))
 
-    def _check(self, X: Indexed) -> Videos:
-        """Check features against the fitted ones."""
-        check_is_fitted(self)
-        return check_features(X, self.n_features_in_)
+    def _clock_of(self, about: dict[str, Any] | None) -> SnippetClock:
+        """The clock of features of which this is known. What parameters say goes before it."""
+        told = DEFAULT_TIMES if about is None else about
+        seconds, offset = self.snippet_seconds, self.snippet_offset
+        return SnippetClock(
+            told["snippet_seconds"] if seconds is None else seconds,
+            told["snippet_offset"] if offset is None else offset,
+        )
 
     def _blank_network(self, n_features: int, n_classes: int, shape: dict[str, Any]) -> nn.Module:
         """A network without values: nothing is drawn, and no memory taken."""
@@ -234,6 +241,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
             "classes_dtype": self.classes_.dtype.str,
             "n_features": self.n_features_in_,
             "n_epochs": getattr(self, "n_epochs_", 0),
+            "features": getattr(self, "about_features_", None),
         }
         arrays = {f"weights.{name}": value for name, value in self.weights_.items()}
         scaling = self._scaling()
@@ -272,6 +280,12 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
         if any(values.shape != (n_epochs,) for values in history.values()):
             raise ValueError(f"The history is not of {n_epochs} epochs.")
         model.history_, model.n_epochs_ = history, n_epochs
+        about = description.get("features")
+        if about is not None:
+            check_times(about)
+            if not all(isinstance(extractor, dict) for extractor in about["extractor"]):
+                raise TypeError("What it says of features is of another kind.")
+        model.about_features_ = about
         return model
 
     def _set_weights(

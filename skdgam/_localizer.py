@@ -14,6 +14,7 @@ from skdgam._names import in_order
 from skdgam._typing import Indexed, PathOrName
 from skdgam._validation import check_annotations, check_durations, clip_to_videos
 from skdgam.clock import SnippetClock
+from skdgam.features._folder import differences
 
 __all__ = ["LocalizerMixin"]
 
@@ -31,6 +32,7 @@ class LocalizerMixin:
     # What it has of scikit-learn's estimators, and sets when it is fitted.
     classes_: np.ndarray
     n_features_in_: int
+    about_features_: dict[str, Any] | None  # as FeatureFolder.about, of those it was fitted on
     tiou_thresholds: npt.ArrayLike
 
     @property
@@ -62,8 +64,7 @@ class LocalizerMixin:
             (in seconds), ``label`` (one of ``classes_``) and ``score`` (higher is surer; for
             ``localization="attention"`` a logit, which may be negative).
         """
-        check_is_fitted(self)
-        videos = check_features(X, self.n_features_in_)
+        videos = self._check(X)
         return self._predict(videos, self._clocks(videos, durations))
 
     def predict_frame(self, X: Indexed, durations: npt.ArrayLike | None = None) -> Any:
@@ -91,8 +92,7 @@ class LocalizerMixin:
             raise ImportError(
                 'predict_frame needs pandas: pip install "skdgam[frame]"; predict does without.'
             ) from error
-        check_is_fitted(self)
-        videos = check_features(X, self.n_features_in_)
+        videos = self._check(X)
         detections = self.predict(videos, durations)
         frame = pd.DataFrame.from_records(np.concatenate(detections))
         names = np.arange(len(videos)) if videos.names is None else videos.names
@@ -141,8 +141,7 @@ class LocalizerMixin:
             If intervals run past the end of their video. They are clipped there;
             :func:`skdgam.metrics.mean_average_precision` takes annotations as they are.
         """
-        check_is_fitted(self)
-        videos = check_features(X, self.n_features_in_)
+        videos = self._check(X)
         name, given = ("y", y) if intervals is None else ("intervals", intervals)
         annotations = check_annotations(in_order(given, videos.names, name), len(videos), name)
         clocks = self._clocks(videos, durations)
@@ -193,6 +192,20 @@ class LocalizerMixin:
         super().__setstate__(  # type: ignore[misc]
             {k: v for k, v in state.items() if k != "_state_version"}
         )
+
+    def _check(self, X: Indexed) -> Videos:
+        """Check features against those that it was fitted on."""
+        check_is_fitted(self)
+        videos = check_features(X, self.n_features_in_)
+        known = getattr(self, "about_features_", None)
+        if known is not None and videos.about is not None:
+            for one, other in zip(known["extractor"], videos.about["extractor"], strict=False):
+                if apart := differences(one, other):
+                    raise ValueError(
+                        f"X was made otherwise than the features that the model was fitted on: "
+                        f"{apart}. Make it anew, with the same settings."
+                    )
+        return videos
 
     def _clocks(self, videos: Videos, durations: npt.ArrayLike | None) -> list[SnippetClock]:
         """The clock of each video: that of the localizer, or one that follows its duration."""

@@ -85,12 +85,14 @@ SHARED_PARAMETERS = """
     stream_weight : float, default={stream_weight}
         ρ: in a :class:`skdgam.MultiStreamLocalizer`, the share of this stream's own activation in
         the score of its proposals.
-    snippet_seconds : float, default={snippet_seconds}
-        Time h from one snippet to the next: 16 frames at 25 a second.
-    snippet_offset : float, default={snippet_offset}
+    snippet_seconds : float or None, default={snippet_seconds}
+        Time h from one snippet to the next. None is what a folder of features says that skdgam
+        made, and otherwise 0.64: 16 frames at 25 a second.
+    snippet_offset : float or None, default={snippet_offset}
         Snippet i stands for [offset + i·h, offset + (i + 1)·h) seconds. 0 for snippets that
-        do not overlap, (window − h) / 2 for windows that do. What "tcam" finds lies about half
-        a snippet early, as released; h / 2 more mends that.
+        do not overlap, (window − h) / 2 for windows that do. None is what a folder of features
+        says, and otherwise 0. What "tcam" finds lies about half a snippet early, as released;
+        h / 2 more mends that.
     tiou_thresholds : float or sequence of float, default={tiou_thresholds}
         The tIoU thresholds at which ``score`` evaluates mAP.
     device : str, default={device!r}
@@ -172,8 +174,8 @@ class SharedParameters(Parameters):
     min_snippets: int = 1
     max_snippets: int | None = None
     stream_weight: float = 0.5
-    snippet_seconds: float = 0.64
-    snippet_offset: float = 0.0
+    snippet_seconds: float | None = None
+    snippet_offset: float | None = None
     tiou_thresholds: Any = 0.5
     device: str = "auto"
     precision: str = "auto"
@@ -202,8 +204,8 @@ class SharedParameters(Parameters):
         "min_snippets": [Interval(Integral, 1, 10**6, closed="both")],  # what a video repeats to
         "max_snippets": [Interval(Integral, 1, None, closed="left"), None],
         "stream_weight": [Interval(Real, 0, 1, closed="both")],
-        "snippet_seconds": [Interval(Real, 0, None, closed="neither")],
-        "snippet_offset": [Interval(Real, None, None, closed="neither")],
+        "snippet_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "snippet_offset": [Interval(Real, None, None, closed="neither"), None],
         "tiou_thresholds": [Interval(Real, 0, 1, closed="right"), "array-like"],
         "device": [str],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],

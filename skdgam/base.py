@@ -36,6 +36,7 @@ from skdgam.training.sanity import (
     warn_of_attention,
     warn_of_offset,
     warn_of_scale,
+    warn_of_times,
 )
 from skdgam.training.trainer import Sampling, Trainer
 
@@ -202,7 +203,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         So many epochs, or as many as a whole training has.
         """
         self._check_settings()
-        videos = check_features(X, self.n_features_in_ if resumes else None)
+        videos = self._check(X) if resumes else check_features(X)
         y = in_order(y, videos.names)
         given = check_sample_weight(sample_weight, len(videos), videos.names)
         is_known = known_entries(y)
@@ -218,10 +219,12 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         videos, is_labelled = videos.subset(is_kept).weighted(weights), is_labelled[is_kept]
         if not resumes:
             warn_of_alike(known)
+            warn_of_times(self._clock_of(videos.about), videos.about)
             if not self.standardize:
                 warn_of_scale(videos)
+        about = videos.about or (getattr(self, "about_features_", None) if resumes else None)
         begin = partial(
-            self._run, videos, is_labelled, known, resumes, n_epochs, report, checkpoint
+            self._run, videos, is_labelled, known, resumes, n_epochs, report, checkpoint, about
         )
         # A callback may stop a training, which is then no result of the parameters.
         is_whole = not (resumes or checkpoint or report is None or hasattr(self, "_skl_callbacks"))
@@ -232,6 +235,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             else:
                 attributes, ended = begin()
         self.__dict__.update(attributes)
+        self.about_features_ = about  # also where a training from memory was of other files
         if isinstance(ended, Diverged):
             self.__dict__.pop("training_state_", None)  # Adam's moments have diverged, too
             raise FloatingPointError(*ended.args)
@@ -258,6 +262,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         n_epochs: int | None,
         report: Callable[[int, Callable[[], dict]], AfterEpoch] | None,
         checkpoint: Checkpoint | None,
+        about: dict[str, Any] | None,
     ) -> tuple[dict[str, Any], Diverged | Interrupted | None]:
         """Train, and return the fitted attributes and how it was cut off, if it was."""
         seed = None if checkpoint is None else checkpoint.seed
@@ -283,6 +288,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 "weights_": to_arrays(trainer.network),
                 "mean_": mean,
                 "scale_": scale,
+                "about_features_": about,
             }
 
         early_stopping = None

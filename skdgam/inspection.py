@@ -2,9 +2,7 @@
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils.validation import check_is_fitted
 
-from skdgam._features import check_features
 from skdgam._names import in_order
 from skdgam._validation import check_annotations
 
@@ -57,8 +55,7 @@ def attention_statistics(model, X, y, threshold=0.5):
     >>> sorted(attention_statistics(model, X, y))
     ['false_attention', 'filtered', 'missed_attention', 'recovered']
     """
-    check_is_fitted(model)
-    videos = check_features(X, model.n_features_in_)
+    videos = model._check(X)
     annotations = check_annotations(in_order(y, videos.names), len(videos))
     gt = np.concatenate(
         [

@@ -169,7 +169,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         """
         streams = self._checked_streams()
         resumes = hasattr(self, "localizers_")
-        videos = check_features(X, self.n_features_in_ if resumes else None)
+        videos = self._check(X) if resumes else check_features(X)
         columns = _checked_columns(streams, videos.n_features)
         if resumes:
             for name, given in columns.items():
@@ -272,8 +272,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         return self._mean_over_streams("class_activation", X)
 
     def _mean_over_streams(self, method, X):
-        check_is_fitted(self)
-        videos = check_features(X, self.n_features_in_)
+        videos = self._check(X)
         of_streams = [
             getattr(localizer, method)(videos.columns(columns))
             for localizer, columns in self._fitted_streams()
@@ -339,6 +338,7 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
         self.columns_ = columns
         self.classes_ = first.classes_
         self.n_features_in_ = n_features
+        self.about_features_ = getattr(first, "about_features_", None)
         return self
 
     def _checked_streams(self):

@@ -114,6 +114,10 @@ class _Transformed:
         return (len(self),)
 
     @property
+    def about(self):
+        return self._videos.about
+
+    @property
     def names(self):
         return self._videos.names
 

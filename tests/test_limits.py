@@ -30,7 +30,7 @@ def assert_well_formed(model, X, found):
         assert np.isin(detections["label"], model.classes_).all()
         assert np.isfinite(detections["score"]).all()
         assert (detections["start"] < detections["end"]).all()
-        assert (detections["end"] <= len(x) * model.snippet_seconds + 1e-9).all()
+        assert (detections["end"] <= len(x) * model.clock.seconds + 1e-9).all()
 
 
 def test_100_000_short_videos():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from skdgam import __version__
 from skdgam.io import remove_parts, replacing
 
-__all__ = ["ABOUT", "differences", "read_about", "write_features"]
+__all__ = ["ABOUT", "check_times", "differences", "read_about", "write_features"]
 
 ABOUT = "features.json"  # beside the .npy file of each recording
 FORMAT = 1
@@ -135,13 +136,11 @@ def read_about(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
             about = json.loads(path.read_text(encoding="utf-8"))
             if about["format"] > FORMAT:
                 raise ValueError("it was written by a newer skdgam")
-            clock = [float(about[key]) for key in ("snippet_seconds", "snippet_offset")]
-            if not (clock[0] > 0 and np.isfinite(clock).all()):
-                raise ValueError(f"its snippets are {clock[0]} s long, from {clock[1]} s on")
-            if not isinstance(about["extractor"], dict) or not all(
-                isinstance(recording, dict) for recording in about["recordings"].values()
-            ):
+            check_times(about)
+            if not all(isinstance(x, dict) for x in (about["extractor"], about["recordings"])):
                 raise TypeError("its parts are of other kinds")
+            if not all(isinstance(recording, dict) for recording in about["recordings"].values()):
+                raise TypeError("its recordings are of other kinds")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"{path} is not what skdgam writes beside features: {error!r}. Without it they are "
@@ -149,6 +148,13 @@ def read_about(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
             ) from error
         return about
     return None
+
+
+def check_times(about: Mapping[str, Any]) -> None:
+    """Check that a clock of snippets can be made of what is said of features."""
+    seconds, offset = about["snippet_seconds"], about["snippet_offset"]
+    if not (math.isfinite(seconds) and math.isfinite(offset) and seconds > 0):
+        raise ValueError(f"its snippets are {seconds!r} s long, from {offset!r} s on")
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -2,12 +2,20 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from skdgam._features import Scaling, Videos
+from skdgam.clock import SnippetClock
 
-__all__ = ["some_snippets", "warn_of_attention", "warn_of_offset", "warn_of_scale"]
+__all__ = [
+    "some_snippets",
+    "warn_of_attention",
+    "warn_of_offset",
+    "warn_of_scale",
+    "warn_of_times",
+]
 
 # Looked at are so many videos, evenly spaced, and so many snippets in their middle.
 N_VIDEOS, N_SNIPPETS = 32, 512
@@ -33,6 +41,21 @@ def warn_of_scale(videos: Videos) -> None:
         UserWarning,
         stacklevel=5,
     )
+
+
+def warn_of_times(clock: SnippetClock, about: Mapping[str, Any] | None) -> None:
+    """Warn of times that were set to others than those of which features were made."""
+    if about is None:
+        return
+    told = about["snippet_seconds"], about["snippet_offset"]
+    if not np.allclose((clock.seconds, clock.offset), told, rtol=1e-6, atol=1e-9):
+        warnings.warn(
+            f"snippet_seconds={clock.seconds:g} and snippet_offset={clock.offset:g}, but the "
+            f"features were made with {told[0]:g} and {told[1]:g}; leave them out, and those are "
+            "taken.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def warn_of_offset(scaling: Scaling) -> None:
