@@ -266,7 +266,9 @@ def report(arguments):
     media = {}
     if arguments.media:
         paths = sorted(arguments.media.iterdir())
-        media = {path.stem: path for path in paths if path.suffix.lower() in VIDEO + AUDIO}
+        # Of a recording's sound and its video, the video is shown.
+        media = {path.stem: path for path in paths if path.suffix.lower() in AUDIO}
+        media |= {path.stem: path for path in paths if path.suffix.lower() in VIDEO}
         silent = [name for name in found if name not in media]
         if silent:
             print(f"Without a video or sound in {arguments.media}: {some(silent)}.")

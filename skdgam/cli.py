@@ -240,7 +240,7 @@ def _parser():
     report.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
     report.add_argument("--model", type=Path, metavar="MODEL", help="for curves of attention")
     report.add_argument("--features", nargs="+", type=Path, metavar="FEATURES", help="with --model")
-    report.add_argument("--media", type=Path, metavar="FOLDER", help="video or audio, by name")
+    report.add_argument("--media", type=Path, metavar="FOLDER", help="videos or sound, to play")
     report.add_argument("--title", default="Detections")
 
     info = command(_commands.info, "say what a model is")

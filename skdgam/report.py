@@ -6,7 +6,7 @@ import os
 import re
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -27,8 +27,10 @@ def write_report(
     """Write a page with a filterable list of recordings, and a timeline of each.
 
     The page needs no network: plotly's script and all data are in it. In a timeline, zoom by
-    dragging, and point at an interval for its class, score and times; a click on it seeks in the
-    recording's own video or audio, where there is one.
+    dragging, and point at an interval for its class, score and times. The recording's own video or
+    audio is above the timeline, where there is one, and a line in the timeline follows it. A click
+    on an interval plays it from its start; the keys n and p go to the next and the previous
+    detection, and space plays and pauses. Only the recording that is looked at is loaded.
 
     Parameters
     ----------
@@ -42,8 +44,10 @@ def write_report(
     attention : dict of str to pair of ndarrays, optional
         Of a recording, edges of its snippets in seconds (n_snippets + 1,) and attention
         (n_snippets,).
-    media : dict of str to path, optional
-        Files of video or audio. The page refers to them from where it is.
+    media : dict of str to path or URL, optional
+        Files of video or audio, such as ``{"run_7": "videos/run 7.mp4"}``. They are not copied: the
+        page refers to them from where it is, so that a folder with both can be moved. What plays is
+        up to the browser; H.264 in .mp4, and VP8 or VP9 in .webm, play in all.
     title : str, default="Detections"
 
     Raises
@@ -119,15 +123,15 @@ def _curve(edges, values):
 
 
 def _medium(path, page):
-    """Where a page finds a file, and by what to play it."""
-    suffix = Path(path).suffix.lower()
+    """Where a page finds a file or URL, and by what to play it."""
+    is_url = isinstance(path, str) and re.match("https?://", path)
+    suffix = Path(urlsplit(path).path if is_url else path).suffix.lower()
     if suffix not in VIDEO + AUDIO:
         raise ValueError(f"{path} ends in none of {', '.join(VIDEO + AUDIO)}.")
-    relative = os.path.relpath(path, Path(page).resolve().parent)
-    return {
-        "kind": "video" if suffix in VIDEO else "audio",
-        "url": quote(Path(relative).as_posix()),
-    }
+    if not is_url:
+        relative = os.path.relpath(path, os.path.dirname(os.path.abspath(page)))
+        path = quote(Path(relative).as_posix())
+    return {"kind": "video" if suffix in VIDEO else "audio", "url": path}
 
 
 def _metrics(detections, annotations):

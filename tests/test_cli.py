@@ -273,7 +273,7 @@ def test_plot_draws_the_videos_that_are_named(made, tmp_path, capsys):
 def test_report_has_attention_and_media(made, tmp_path, capsys):
     pytest.importorskip("plotly")
     (tmp_path / "media").mkdir()
-    for name in ("video 1.mp4", "video 2.WAV", "notes.txt"):
+    for name in ("video 1.mp4", "video 1.wav", "video 2.WAV", "notes.txt"):
         (tmp_path / "media" / name).touch()
     report = ["report", made / "detections.json", "-o", tmp_path / "report.html"]
     of_model = ["--model", made / "model.skdgam", "--features", made / "rgb"]

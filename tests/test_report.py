@@ -26,6 +26,10 @@ def data_of(path):
     return json.loads(re.search('<script id="data".*?>(.*?)</script>', page, re.S)[1])
 
 
+def media_of(path):
+    return [recording["media"] for recording in data_of(path)["recordings"]]
+
+
 def test_the_page_holds_what_was_found(tmp_path):
     path = tmp_path / "report.html"
     curve = np.array([0.0, 0.5, 1.0]), np.array([0.2, 0.9], dtype=np.float32)
@@ -57,6 +61,29 @@ def test_nothing_is_loaded_from_a_network(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'<(script|link|img)[^>]*(src|href)="', page.split("<body>")[0])
     assert "<script src" not in page
+
+
+def test_media_may_be_urls_and_lie_beside_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    media = {
+        "morning": "https://example.org/a%20b.MP4?token=1",
+        HOSTILE: 'c: "früh" #1.webm',
+        "quiet": tmp_path.parent / "quiet.ogg",
+    }
+    write_report("report.html", FOUND, media=media)
+    assert media_of(tmp_path / "report.html") == [
+        {"kind": "video", "url": "https://example.org/a%20b.MP4?token=1"},
+        {"kind": "video", "url": "c%3A%20%22fr%C3%BCh%22%20%231.webm"},
+        {"kind": "audio", "url": "../quiet.ogg"},
+    ]
+
+
+def test_media_are_found_from_a_page_in_a_linked_folder(tmp_path):
+    (tmp_path / "deep" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "real")
+    media = {"quiet": tmp_path / "link" / "quiet.mp4"}
+    write_report(tmp_path / "link" / "report.html", FOUND, media=media)
+    assert media_of(tmp_path / "link" / "report.html")[2]["url"] == "quiet.mp4"
 
 
 def test_what_is_refused(tmp_path):
@@ -133,6 +160,7 @@ def test_hostile_names_are_text(opened):
 
 def test_weak_detections_can_be_hidden(opened):
     page = opened(FOUND)
+    assert page.locator("#least-shown").inner_text() == "0.25"
     page.locator("#least").fill("0.9")
     page.locator("#least").dispatch_event("input")
     assert page.locator("#timeline .point path").count() == 1
@@ -152,6 +180,153 @@ def test_a_click_on_a_detection_seeks(opened, tmp_path):
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_function("document.querySelector('audio').currentTime >= 10")
     assert page.evaluate("document.querySelector('audio').currentTime") < 14
+
+
+NAME = 'früh & "spät" #1 100%\'s'  # of a recording and of its file
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A video of 20 s."""
+    av = pytest.importorskip("av")
+    path = tmp_path_factory.mktemp("clip") / f"{NAME}.webm"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libvpx", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for k in range(100):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 2 * k, np.uint8), "rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def watched(opened, clip, tmp_path):
+    """A report of a recording with a video, and of one with another."""
+    (tmp_path / "videos").mkdir()
+    media = {name: tmp_path / "videos" / f"{name}.webm" for name in (NAME, "quiet")}
+    for path in media.values():
+        shutil.copy(clip, path)
+    page = opened({NAME: FOUND["morning"], "quiet": FOUND["quiet"]}, media=media)
+    page.wait_for_function("document.querySelector('video').readyState > 0")
+    return page
+
+
+def video(page, what):
+    return page.evaluate(f"document.querySelector('video').{what}")
+
+
+def at(page, seconds):
+    page.wait_for_function(
+        f"Math.abs(document.querySelector('video').currentTime - {seconds}) < 0.01"
+    )
+
+
+def test_a_click_on_a_bar_plays_the_video_from_there(watched):
+    box = watched.locator("#timeline .point path").nth(1).bounding_box()
+    watched.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    watched.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    watched.wait_for_function("document.querySelector('video').currentTime > 10.1")
+    assert not video(watched, "paused")
+    assert video(watched, "currentTime") < 14
+
+
+def test_keys_go_from_detection_to_detection(watched):
+    for key, seconds in [("n", 2), ("n", 10), ("n", 10), ("p", 2), ("p", 2), ("n", 10)]:
+        watched.keyboard.press(key)
+        at(watched, seconds)
+        assert video(watched, "paused")
+    current = watched.locator("#found [aria-current=true]")
+    assert current.inner_text().split("\n") == ["run", "0:10.00 – 0:14.00, score 0.250"]
+
+
+def test_keys_begin_where_the_video_is(watched):
+    watched.evaluate("document.querySelector('video').currentTime = 12")
+    watched.wait_for_function("document.getElementById('time').textContent === '0:12.00'")
+    watched.keyboard.press("p")
+    at(watched, 10)
+    watched.evaluate("document.querySelector('video').currentTime = 1")
+    watched.wait_for_function("document.getElementById('time').textContent === '0:01.00'")
+    watched.keyboard.press("n")
+    at(watched, 2)
+
+
+def test_space_plays_and_pauses_but_not_while_somebody_types(watched):
+    watched.keyboard.press(" ")
+    watched.wait_for_function("!document.querySelector('video').paused")
+    watched.keyboard.press(" ")
+    watched.wait_for_function("document.querySelector('video').paused")
+    watched.locator("#search").press_sequentially(" np")
+    assert video(watched, "paused")
+    assert watched.locator("#search").input_value() == " np"
+
+
+def test_a_line_follows_the_video(watched):
+    line = "document.getElementById('timeline').layout.shapes.map(s => s.x0)"
+    assert watched.evaluate(line) == []
+    watched.evaluate("document.querySelector('video').currentTime = 7.5")
+    watched.wait_for_function(f"Math.abs({line}[0] - 7.5) < 0.01")
+
+
+def test_the_timeline_is_as_long_as_the_video(watched):
+    watched.wait_for_function("document.getElementById('timeline').layout.xaxis.range[1] > 19.5")
+
+
+def test_one_video_is_loaded_at_a_time(watched):
+    assert watched.locator("video").count() == 1
+    assert video(watched, "ariaLabel") == NAME
+    watched.locator("#list button").nth(1).click()
+    assert watched.locator("video").count() == 1
+    assert video(watched, "src").endswith("videos/quiet.webm")
+
+
+def test_a_folder_with_page_and_videos_can_be_moved(watched, tmp_path):
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("report.html", "videos"):
+        (tmp_path / name).rename(moved / name)
+    watched.goto((moved / "report.html").as_uri())
+    watched.wait_for_function("document.querySelector('video').readyState > 0")
+
+
+def test_a_video_that_is_not_there_is_named(opened, tmp_path):
+    page = opened(FOUND, media={"morning": tmp_path / "gone.mp4"})
+    page.wait_for_function("document.getElementById('hint').textContent === 'cannot play gone.mp4'")
+
+
+def test_detections_can_be_visited_without_a_video(opened):
+    page = opened(FOUND)
+    page.locator("#next").click()
+    page.locator("#next").click()
+    assert page.locator("#found [aria-current=true]").inner_text().startswith("run")
+    page.locator("#found button").first.press("Enter")
+    assert page.locator("#found [aria-current=true]").inner_text().startswith("jump")
+    assert page.locator("#time").inner_text() == "0:02.00"
+
+
+def test_the_page_says_what_its_shades_are(opened):
+    page = opened(FOUND, TRUE)
+    key = "ground truth", "detections, score 0.25 (light) to 0.75 (dark)"
+    assert page.locator("#key > span").all_inner_texts() == [*key]
+    one = {"only": make_intervals([2.0], [5.0], "jump", [0.7])}
+    page = opened(one)
+    assert page.locator("#key > span").all_inner_texts() == ["detections, score 0.7"]
+    fill = page.locator("#timeline .point path").evaluate("bar => getComputedStyle(bar).fill")
+    assert fill == "rgb(8, 48, 107)"  # the dark end
+    assert page.locator("#summary").inner_text() == "1 recording, 1 detection."
+    assert not page.locator("#least").is_visible()  # there is nothing to choose
+
+
+@pytest.mark.parametrize("width", [320, 390, 1400])
+def test_nothing_is_wider_than_the_window(opened, width):
+    label = "a class with a name that is far too long to stand beside its lane"
+    found = {"a" * 90: make_intervals([1.0], [9.0], label, [0.5])}
+    page = opened(found)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    plot = page.locator("#timeline .nsewdrag").first.bounding_box()
+    assert plot["width"] > page.locator("main").bounding_box()["width"] / 3
 
 
 def test_five_hundred_recordings(opened):
