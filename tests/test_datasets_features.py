@@ -408,3 +408,22 @@ def test_a_dataset_that_was_never_written_fills_no_memory(tmp_path):
     ):
         FeatureFolder(tmp_path / "file.h5")[0]
     assert FeatureFolder(tmp_path / "file.h5")[1].shape == (10_000, 8)
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_what_unpacks_to_very_much_is_refused_before(tmp_path, monkeypatch, ending):
+    path = tmp_path / f"file.{ending}"
+    noise = np.random.default_rng(0).normal(size=(3000, 100)).astype(np.float32)
+    arrays = {"constant": np.zeros((3000, 100), dtype=np.float32), "noise": noise}
+    if ending == "npz":
+        np.savez_compressed(path, **arrays)
+    else:
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, compression="gzip")
+    constant, varied = FeatureFolder(path)
+    assert constant.shape == varied.shape  # 1.1 MiB are no danger
+    monkeypatch.setattr("skdgam.datasets.features.LARGE", 2**20)
+    with pytest.raises(ValueError, match=r"constant cannot be read .* from 0.0 to 1 MiB, as feat"):
+        FeatureFolder(path)[0]
+    np.testing.assert_array_equal(FeatureFolder(path)[1], noise)

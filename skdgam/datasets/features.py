@@ -20,6 +20,8 @@ __all__ = ["FeatureFolder"]
 ARCHIVES = (".h5", ".hdf5", ".hdf", ".mat", ".npz")
 HDF5 = b"\x89HDF\r\n\x1a\n"  # begins such a file, in MATLAB's after 512 bytes
 MOST_DEFLATED = 1032  # times that a file can be shorter than what it holds, by deflate at best
+# What a recording may unpack to, in bytes; more must not be this many times as long as in its file.
+LARGE, MOST_PACKED = 2**30, 100
 
 
 class FeatureFolder:
@@ -243,6 +245,8 @@ def _is_hdf5(path: Path) -> bool:
 def _whole(file: Any, name: str) -> np.ndarray:
     """All of an array in an archive."""
     if not hasattr(file, "id"):
+        held = next(m for m in file.zip.infolist() if name in (m.filename, m.filename[:-4]))
+        _check_packed(held.file_size, held.compress_size)
         return file[name]
     import h5py
 
@@ -261,7 +265,17 @@ def _whole(file: Any, name: str) -> np.ndarray:
     # A small file may claim to hold what fits no memory: what was never written is filled up.
     if held.nbytes > MOST_DEFLATED * held.id.get_storage_size():
         raise ValueError(f"its shape is {held.shape}, and for that the file is too short")
+    _check_packed(held.nbytes, held.id.get_storage_size())
     return held[()]
+
+
+def _check_packed(n_bytes: int, n_packed: int) -> None:
+    """Refuse what is made to fill the memory: no features can be packed that well."""
+    if n_bytes > max(LARGE, MOST_PACKED * n_packed):
+        raise ValueError(
+            f"it unpacks from {n_packed / 2**20:.1f} to {n_bytes / 2**20:,.0f} MiB, as features do "
+            "not; if they are yours, keep them in an .npy file"
+        )
 
 
 def _where(stream: Path, name: str) -> str:
