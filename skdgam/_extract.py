@@ -147,12 +147,13 @@ def _transformers(arguments, kind):
 
 def _extractors(arguments, model):
     """How the features of each stream of a model were made."""
-    if not model.extractor_:
+    about = getattr(model, "about_features_", None)
+    if about is None:
         raise Refused(
             f"{arguments.model} does not know how its features were made, since their folder did "
             "not say. Make those of the new recordings in the same way, and use skdgam predict."
         )
-    return model.extractor_
+    return about["extractor"]
 
 
 def _remade(arguments, i, extractor):

@@ -88,15 +88,16 @@ def write_features(
         else:
             todo.append(name)
             recordings[name] = {"source": Path(source).name, "sha256": digest}
+    if not todo:
+        return
+    chosen = [paths[name] for name in todo]
+    making = make(chosen, [str(source) for source in chosen])  # which may refuse its settings
     folder.mkdir(parents=True, exist_ok=True)
     whole = {"format": FORMAT, "skdgam": __version__, **about, "recordings": recordings}
     _note(folder, whole)
     noted = time.monotonic()
-    chosen = [paths[name] for name in todo]
-    if not todo:
-        return
     try:
-        with closing(make(chosen, [str(source) for source in chosen])) as made:
+        with closing(making) as made:
             for i, features in made:
                 yield chosen[i], _written(folder, todo[i], features, recordings[todo[i]])
                 if time.monotonic() - noted > PAUSE:

@@ -173,7 +173,19 @@ class VideoFeatures(SourceTransformer):
     def _each(
         self, sources: Sequence[Any], names: Sequence[str]
     ) -> Generator[tuple[int, np.ndarray | Exception]]:
+        # Before the first video, so that what is wrong with them is said before any work.
         backbone, device = self._made_backbone(), resolve_device(self.device)
+        with shielded():
+            describe = backbone.on(device, PRECISIONS[self.precision])
+        return self._described(sources, backbone, describe)
+
+    def _described(
+        self,
+        sources: Sequence[Any],
+        backbone: Backbone,
+        describe: Callable[[np.ndarray], np.ndarray],
+    ) -> Generator[tuple[int, np.ndarray | Exception]]:
+        """Yield the features of each video, or what went wrong with it, as they are done."""
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
         n_decoders, n_flow_jobs = (1, n_jobs) if self.stream == "flow" else (n_jobs, 1)
 
@@ -183,8 +195,6 @@ class VideoFeatures(SourceTransformer):
         rows: dict[int, list[np.ndarray]] = {}
         ended: dict[int, Exception | None] = {}
         batch: list[tuple[int, np.ndarray]] = []
-        with shielded():
-            describe = backbone.on(device, PRECISIONS[self.precision])
         made = _beside(snippets_of, sources, n_decoders, ahead=2 * self.batch_size)
         for i, snippet in chain(made, [(-1, None)]):
             if isinstance(snippet, np.ndarray):
