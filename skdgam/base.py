@@ -33,7 +33,9 @@ from skdgam.training.loop import Diverged, Interrupted, train
 from skdgam.training.sanity import (
     some_snippets,
     warn_of_attention,
+    warn_of_few_steps,
     warn_of_offset,
+    warn_of_one_video,
     warn_of_scale,
 )
 from skdgam.training.trainer import Sampling, Trainer
@@ -94,7 +96,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         checkpoint : path, optional
             A file that the training is written to every few epochs, by ``pip install
             "skdgam[share]"``. If it is there, ``fit`` goes on from it, and the result is to the
-            bit that of a training that was never killed. It stays when training is done.
+            bit that of a training that was never killed. With ``random_state=None``, it goes on
+            with the seed in the file. It stays when training is done.
         checkpoint_every : int, default=10
             Epochs from one writing to the next.
 
@@ -180,6 +183,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         """
         self._check_settings()
         videos = check_features(X, self.n_features_in_ if resumes else None)
+        self._check_offset(videos)
         y = in_order(y, videos.names)
         is_known = known_entries(y)
         if is_known is not None and len(y) == len(videos):
@@ -190,6 +194,10 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         )
         if not resumes:
             warn_of_alike(known)
+            if report is not None:
+                warn_of_one_video(len(videos))
+                if self.max_epochs is not None:
+                    warn_of_few_steps(self.max_epochs, len(videos), self.batch_size)
             if not self.standardize:
                 warn_of_scale(videos)
         begin = partial(
