@@ -43,7 +43,7 @@ def fit(arguments):
     if len(labels) < len(X):
         n_left = len(X) - len(labels)
         print(f"Left out: {n_left} of {count(len(X), 'video')}, without labels.")
-    X = X[np.isin(X.names, list(labels))]
+    X = _without_empty(arguments, X[np.isin(X.names, list(labels))])
     localizers = _localizers(arguments)
     model, *others = localizers
     if others:
@@ -165,7 +165,8 @@ def predict(arguments):
     from skdgam.formats import write_intervals
 
     _check_output(arguments, (".json", ".csv", ".tsv"))
-    model, X = load(arguments.model), _features(arguments.features)
+    model = load(arguments.model)
+    X = _without_empty(arguments, _features(arguments.features))
     found = {}
     try:
         for first in _track(range(0, len(X), AT_ONCE)):
@@ -329,6 +330,21 @@ def _features(paths):
     from skdgam.datasets import FeatureFolder
 
     return FeatureFolder(paths)
+
+
+def _without_empty(arguments, X):
+    """Recordings with a snippet, if the others are to be left out."""
+    if not arguments.skip_empty:
+        return X
+    is_empty = np.array([not len(video) for video in X])
+    if is_empty.all():
+        raise Refused(f"No video of {arguments.features[0]} has a snippet.")
+    if is_empty.any():
+        names = some(X.names[is_empty].tolist())
+        print(
+            f"Left out: {is_empty.sum()} of {count(len(X), 'video')}, without a snippet ({names})."
+        )
+    return X[~is_empty]
 
 
 def _parameter(text):

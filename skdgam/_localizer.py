@@ -147,7 +147,9 @@ class LocalizerMixin:
             raise ValueError("sample_weight is given, but mAP knows no weights of videos.")
         videos = check_features(X, self.n_features_in_)
         name, given = ("y", y) if intervals is None else ("intervals", intervals)
-        annotations = check_annotations(in_order(given, videos.names, name), len(videos), name)
+        names = None if videos.names is None else videos.names.tolist()
+        given = in_order(given, videos.names, name)
+        annotations = check_annotations(given, len(videos), name, names)
         clocks = self._clocks(videos, durations)
         if durations is None:
             ends = self.clock.end(videos.lengths)

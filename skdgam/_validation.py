@@ -5,6 +5,7 @@ would be right. Nothing passed in is changed.
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from skdgam._labels import (
     part_of,
     short,
 )
-from skdgam._names import matched, twins
+from skdgam._names import by_name, matched, twins
 from skdgam.intervals import intersection, make_intervals
 
 __all__ = [
@@ -38,7 +39,9 @@ MANY = 20  # intervals, of which half are no accident
 OTHER_UNIT = 20  # times as late: more than detections in the same recordings can be
 
 
-def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> list[np.ndarray]:
+def check_annotations(
+    y: Any, n_videos: int | None = None, name: str = "y", names: Sequence[Any] | None = None
+) -> list[np.ndarray]:
     """Check the annotated intervals of each video.
 
     Parameters
@@ -49,6 +52,8 @@ def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> l
     n_videos : int, optional
     name : str, default="y"
         Of the argument, for messages.
+    names : sequence, optional
+        Of the videos, for messages.
 
     Returns
     -------
@@ -69,12 +74,19 @@ def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> l
     if indicator_of(y) is not None:
         raise ValueError(_needs_intervals(f"{name} is an indicator matrix"))
     entries = entries_of(y, n_videos, name)
-    annotations = [_intervals(entry, f"{name}[{i}]") for i, entry in enumerate(entries)]
-    n_empty = sum(int((a["start"] == a["end"]).sum()) for a in annotations)
-    if n_empty:
-        i = next(i for i, a in enumerate(annotations) if (a["start"] == a["end"]).any())
+    known = range(len(entries)) if names is None else names
+    wheres = [f"{name}[{video!r}]" for video in known]
+    annotations = [_intervals(*entry) for entry in zip(entries, wheres, strict=True)]
+    empty = [
+        (where, k)
+        for where, intervals in zip(wheres, annotations, strict=True)
+        for k in np.flatnonzero(intervals["start"] == intervals["end"])
+    ]
+    if empty:
+        where, k = empty[0]
+        have = "intervals of {} have" if len(empty) > 1 else "interval of {} has"
         warnings.warn(
-            f"{n_empty} intervals of {name} have no length, the first in {name}[{i}]. Nothing can "
+            f"{len(empty)} {have.format(name)} no length, the first is {where}[{k}]. Nothing can "
             "find them; they count as missed, as in the evaluation of ActivityNet.",
             UserWarning,
             stacklevel=3,
@@ -131,8 +143,10 @@ def _detections(entry: Any, where: str) -> np.ndarray:
 
 def check_evaluation(y_true: Any, y_pred: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Check annotations and detections of the same videos, in one order or by their names."""
+    named = by_name(y_true)
     y_true, y_pred = matched(y_true, y_pred)
-    truth = check_annotations(y_true, name="y_true")
+    names = None if named is None else [*named]
+    truth = check_annotations(y_true, name="y_true", names=names)
     detections = check_detections(y_pred, len(truth))
     last_true, last_found = (
         max((video["end"].max() for video in videos if len(video)), default=np.nan)
