@@ -36,6 +36,8 @@ __all__ = [
 
 
 MANY = 20  # intervals, of which half are no accident
+MANY_VIDEOS = 5  # that have the same in common
+AT_ONCE = 0.02  # share of a video; minutes taken for seconds are in the first 60th
 OTHER_UNIT = 20  # times as late: more than detections in the same recordings can be
 
 
@@ -245,14 +247,7 @@ def clip_to_videos(
         If all intervals start past the end.
     """
     ends = np.asarray(ends)
-    inside = [a["start"] < end for a, end in zip(annotations, ends, strict=True)]
-    if any(map(len, inside)) and not any(map(np.any, inside)):
-        i = next(i for i, of_video in enumerate(inside) if len(of_video))
-        raise ValueError(
-            f"Every interval of {name} starts after the end of its video, such as "
-            f"{short(annotations[i][0])} in {name}[{i}], which ends at {ends[i]:.2f} s. Times are "
-            "in seconds, not in milliseconds or frames; check them, snippet_seconds and durations."
-        )
+    _check_units(annotations, ends, name)
     late = [
         i
         for i, (a, end) in enumerate(zip(annotations, ends, strict=True))
@@ -274,6 +269,34 @@ def clip_to_videos(
         intervals["end"] = np.minimum(intervals["end"], end)
         clipped.append(intervals)
     return clipped
+
+
+def _check_units(annotations: list[np.ndarray], ends: np.ndarray, name: str) -> None:
+    """Refuse intervals that all start past the end of their videos, as milliseconds do.
+
+    Warn of those that all lie in the first moments of their videos, as minutes do.
+    """
+    inside = [a["start"] < end for a, end in zip(annotations, ends, strict=True)]
+    if any(map(len, inside)) and not any(map(np.any, inside)):
+        i = next(i for i, of_video in enumerate(inside) if len(of_video))
+        raise ValueError(
+            f"Every interval of {name} starts after the end of its video, such as "
+            f"{short(annotations[i][0])} in {name}[{i}], which ends at {ends[i]:.2f} s. Times are "
+            "in seconds, not in milliseconds or frames; check them, snippet_seconds and durations."
+        )
+    last = [(a["end"].max(), end) for a, end in zip(annotations, ends, strict=True) if len(a)]
+    if (
+        sum(map(len, annotations)) >= MANY
+        and len(last) >= MANY_VIDEOS
+        and all(time <= AT_ONCE * end for time, end in last)
+    ):
+        warnings.warn(
+            f"Every interval of {name} lies in the first {AT_ONCE:.0%} of its video; the last of "
+            f"all ends at {max(last)[0]:g}, and the longest of these videos at "
+            f"{max(end for _, end in last):.2f} s. Times are in seconds, not in minutes or hours.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _intervals(entry: Any, where: str) -> np.ndarray:

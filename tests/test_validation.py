@@ -258,6 +258,16 @@ def test_three_labels_are_no_interval(entry):
 # --- intervals without length ---
 
 
+def test_minutes_for_seconds_are_told():
+    seconds = [[(10 * k, 10 * k + 5, "a") for k in range(1, 5)] for _ in range(5)]
+    minutes = [[(start / 60, end / 60, label) for start, end, label in y] for y in seconds]
+    told = r"Every interval of y lies in the first 2% .* ends at 0.75, and the longest .* 50.00 s"
+    with pytest.warns(UserWarning, match=told):
+        clip_to_videos(check_annotations(minutes), [45, 50, 50, 50, 50])
+    for fine in (seconds, minutes[:4], [*minutes[:4], seconds[4]], [y[:3] for y in minutes]):
+        clip_to_videos(check_annotations([*fine, []]), [50] * (len(fine) + 1))
+
+
 def test_annotations_without_length_are_told_once():
     y = [[(0, 1, "a")], [(2, 2, "a"), (3, 3, "a")]]
     with pytest.warns(UserWarning, match=r"2 intervals of y have .* first is y\[1\]\[0\]\. "):
