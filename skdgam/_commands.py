@@ -38,7 +38,7 @@ def fit(arguments):
     if len(labels) < len(X):
         n_left = len(X) - len(labels)
         print(f"Left out: {n_left} of {count(len(X), 'video')}, without labels.")
-    X = X[np.isin(X.names, list(labels))]
+    X = _without_empty(arguments, X[np.isin(X.names, list(labels))])
     localizers = _localizers(arguments)
     model, *others = localizers
     if others:
@@ -151,7 +151,8 @@ def predict(arguments):
     from skdgam import load
 
     check_output(arguments, (".json", ".csv", ".tsv"))
-    write_detections(arguments, load(arguments.model), _features(arguments.features))
+    X = _without_empty(arguments, _features(arguments.features))
+    write_detections(arguments, load(arguments.model), X)
 
 
 def write_detections(arguments, model, X):
@@ -304,3 +305,18 @@ def _features(paths):
     from skdgam.datasets import FeatureFolder
 
     return FeatureFolder(paths)
+
+
+def _without_empty(arguments, X):
+    """Recordings with a snippet, if the others are to be left out."""
+    if not arguments.skip_empty:
+        return X
+    is_empty = np.array([not len(video) for video in X])
+    if is_empty.all():
+        raise Refused(f"No video of {arguments.features[0]} has a snippet.")
+    if is_empty.any():
+        names = some(X.names[is_empty].tolist())
+        print(
+            f"Left out: {is_empty.sum()} of {count(len(X), 'video')}, without a snippet ({names})."
+        )
+    return X[~is_empty]

@@ -43,7 +43,8 @@ def _evaluate(arguments, truth):
         print(f"{count(n_empty, 'video')} without annotations: what is detected there is wrong.")
     y_pred = _detections_of(arguments, truth, [video["label"] for video in y_true])
     thresholds = PROTOCOLS[arguments.protocol]
-    ap = 100 * average_precision(y_true, y_pred, thresholds)
+    y_pred = dict(zip(truth, y_pred, strict=True))  # by name, as messages have them
+    ap = 100 * average_precision(truth, y_pred, thresholds)
     rows = {"mAP": ap.mean(axis=0)}
     if arguments.classes:
         rows = dict(zip(np.unique(np.concatenate(y_true)["label"]), ap, strict=True)) | rows
@@ -52,7 +53,7 @@ def _evaluate(arguments, truth):
     for name, values in rows.items():
         print(name.ljust(width), *(f"{value:6.1f}" for value in [*values, values.mean()]))
     if arguments.errors:
-        analysis = error_analysis(y_true, y_pred)
+        analysis = error_analysis(truth, y_pred)
         print("\nmAP at tIoU 0.5 that each kind of error costs, and how many there are:")
         for kind, cost in analysis.cost.items():
             print(f"  {kind:<10} {100 * cost:5.1f} {analysis.count[kind]:7d}")

@@ -268,7 +268,7 @@ def _snippets(video: Any, where: str) -> np.ndarray:
     if not array.shape[0] or not array.shape[1]:
         raise ValueError(
             f"{where} has shape {array.shape}; a video must have at least one snippet and one "
-            "feature."
+            "feature. Leave it out; in a shell, --skip-empty does."
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is reported as not finite
         return np.ascontiguousarray(array, dtype=np.float32)

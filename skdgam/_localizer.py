@@ -18,6 +18,7 @@ from skdgam.features._folder import differences
 
 __all__ = ["LocalizerMixin"]
 
+MOST_OFFSET = 100  # snippets, of a longest video that has fewer
 STATE_VERSION = 1  # of pickled localizers
 
 
@@ -143,7 +144,9 @@ class LocalizerMixin:
         """
         videos = self._check(X)
         name, given = ("y", y) if intervals is None else ("intervals", intervals)
-        annotations = check_annotations(in_order(given, videos.names, name), len(videos), name)
+        names = None if videos.names is None else videos.names.tolist()
+        given = in_order(given, videos.names, name)
+        annotations = check_annotations(given, len(videos), name, names)
         clocks = self._clocks(videos, durations)
         if durations is None:
             ends = self.clock.end(videos.lengths)
@@ -210,10 +213,22 @@ class LocalizerMixin:
     def _clocks(self, videos: Videos, durations: npt.ArrayLike | None) -> list[SnippetClock]:
         """The clock of each video: that of the localizer, or one that follows its duration."""
         if durations is None:
+            self._check_offset(videos)
             return [self.clock] * len(videos)
         checked = check_durations(in_order(durations, videos.names, "durations"), len(videos))
         lengths = videos.lengths.tolist()
         return [SnippetClock.of_duration(d, n) for d, n in zip(checked, lengths, strict=True)]
+
+    def _check_offset(self, videos: Videos) -> None:
+        """Refuse an offset that is no part of a window, but puts every snippet past the end."""
+        seconds, offset = self.clock.seconds, self.clock.offset
+        longest = seconds * max(videos.lengths.tolist(), default=0)
+        if abs(offset) > max(longest, MOST_OFFSET * seconds):
+            raise ValueError(
+                f"snippet_offset is {offset:g} s, but the longest video has "
+                f"{longest:g} s. It is the time before the first snippet: (window - "
+                "snippet_seconds) / 2 for windows, in seconds and not in milliseconds or frames."
+            )
 
     def _predict(self, videos: Videos, clocks: list[SnippetClock]) -> np.ndarray:
         detections = np.empty(len(videos), dtype=object)

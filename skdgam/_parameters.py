@@ -216,6 +216,11 @@ class SharedParameters(Parameters):
     def _check_settings(self) -> None:
         """Check all parameters, also those that are not needed before predict and score."""
         self._validate_params()
+        for name, constraints in self._parameter_constraints.items():
+            value = getattr(self, name)
+            is_number = any(isinstance(constraint, Interval) for constraint in constraints)
+            if is_number and isinstance(value, bool | np.bool_):  # which Python takes for 0 and 1
+                raise ValueError(f"{name} is {value}; it must be a number.")
         check_proposal_thresholds(self.proposal_threshold, self.localization)
         if self.max_snippets is not None and self.max_snippets < self.min_snippets:
             raise ValueError(

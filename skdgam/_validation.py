@@ -5,6 +5,7 @@ would be right. Nothing passed in is changed.
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from skdgam._labels import (
     part_of,
     short,
 )
-from skdgam._names import matched, twins
+from skdgam._names import by_name, matched, twins
 from skdgam.intervals import intersection, make_intervals
 
 __all__ = [
@@ -35,10 +36,14 @@ __all__ = [
 
 
 MANY = 20  # intervals, of which half are no accident
+MANY_VIDEOS = 5  # that have the same in common
+AT_ONCE = 0.02  # share of a video; minutes taken for seconds are in the first 60th
 OTHER_UNIT = 20  # times as late: more than detections in the same recordings can be
 
 
-def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> list[np.ndarray]:
+def check_annotations(
+    y: Any, n_videos: int | None = None, name: str = "y", names: Sequence[Any] | None = None
+) -> list[np.ndarray]:
     """Check the annotated intervals of each video.
 
     Parameters
@@ -49,6 +54,8 @@ def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> l
     n_videos : int, optional
     name : str, default="y"
         Of the argument, for messages.
+    names : sequence, optional
+        Of the videos, for messages.
 
     Returns
     -------
@@ -69,12 +76,19 @@ def check_annotations(y: Any, n_videos: int | None = None, name: str = "y") -> l
     if indicator_of(y) is not None:
         raise ValueError(_needs_intervals(f"{name} is an indicator matrix"))
     entries = entries_of(y, n_videos, name)
-    annotations = [_intervals(entry, f"{name}[{i}]") for i, entry in enumerate(entries)]
-    n_empty = sum(int((a["start"] == a["end"]).sum()) for a in annotations)
-    if n_empty:
-        i = next(i for i, a in enumerate(annotations) if (a["start"] == a["end"]).any())
+    known = range(len(entries)) if names is None else names
+    wheres = [f"{name}[{video!r}]" for video in known]
+    annotations = [_intervals(*entry) for entry in zip(entries, wheres, strict=True)]
+    empty = [
+        (where, k)
+        for where, intervals in zip(wheres, annotations, strict=True)
+        for k in np.flatnonzero(intervals["start"] == intervals["end"])
+    ]
+    if empty:
+        where, k = empty[0]
+        have = "intervals of {} have" if len(empty) > 1 else "interval of {} has"
         warnings.warn(
-            f"{n_empty} intervals of {name} have no length, the first in {name}[{i}]. Nothing can "
+            f"{len(empty)} {have.format(name)} no length, the first is {where}[{k}]. Nothing can "
             "find them; they count as missed, as in the evaluation of ActivityNet.",
             UserWarning,
             stacklevel=3,
@@ -131,8 +145,10 @@ def _detections(entry: Any, where: str) -> np.ndarray:
 
 def check_evaluation(y_true: Any, y_pred: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Check annotations and detections of the same videos, in one order or by their names."""
+    named = by_name(y_true)
     y_true, y_pred = matched(y_true, y_pred)
-    truth = check_annotations(y_true, name="y_true")
+    names = None if named is None else [*named]
+    truth = check_annotations(y_true, name="y_true", names=names)
     detections = check_detections(y_pred, len(truth))
     last_true, last_found = (
         max((video["end"].max() for video in videos if len(video)), default=np.nan)
@@ -231,14 +247,7 @@ def clip_to_videos(
         If all intervals start past the end.
     """
     ends = np.asarray(ends)
-    inside = [a["start"] < end for a, end in zip(annotations, ends, strict=True)]
-    if any(map(len, inside)) and not any(map(np.any, inside)):
-        i = next(i for i, of_video in enumerate(inside) if len(of_video))
-        raise ValueError(
-            f"Every interval of {name} starts after the end of its video, such as "
-            f"{short(annotations[i][0])} in {name}[{i}], which ends at {ends[i]:.2f} s. Times are "
-            "in seconds, not in milliseconds or frames; check them, snippet_seconds and durations."
-        )
+    _check_units(annotations, ends, name)
     late = [
         i
         for i, (a, end) in enumerate(zip(annotations, ends, strict=True))
@@ -260,6 +269,34 @@ def clip_to_videos(
         intervals["end"] = np.minimum(intervals["end"], end)
         clipped.append(intervals)
     return clipped
+
+
+def _check_units(annotations: list[np.ndarray], ends: np.ndarray, name: str) -> None:
+    """Refuse intervals that all start past the end of their videos, as milliseconds do.
+
+    Warn of those that all lie in the first moments of their videos, as minutes do.
+    """
+    inside = [a["start"] < end for a, end in zip(annotations, ends, strict=True)]
+    if any(map(len, inside)) and not any(map(np.any, inside)):
+        i = next(i for i, of_video in enumerate(inside) if len(of_video))
+        raise ValueError(
+            f"Every interval of {name} starts after the end of its video, such as "
+            f"{short(annotations[i][0])} in {name}[{i}], which ends at {ends[i]:.2f} s. Times are "
+            "in seconds, not in milliseconds or frames; check them, snippet_seconds and durations."
+        )
+    last = [(a["end"].max(), end) for a, end in zip(annotations, ends, strict=True) if len(a)]
+    if (
+        sum(map(len, annotations)) >= MANY
+        and len(last) >= MANY_VIDEOS
+        and all(time <= AT_ONCE * end for time, end in last)
+    ):
+        warnings.warn(
+            f"Every interval of {name} lies in the first {AT_ONCE:.0%} of its video; the last of "
+            f"all ends at {max(last)[0]:g}, and the longest of these videos at "
+            f"{max(end for _, end in last):.2f} s. Times are in seconds, not in minutes or hours.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _intervals(entry: Any, where: str) -> np.ndarray:

@@ -34,7 +34,9 @@ from skdgam.training.loop import Diverged, Interrupted, train
 from skdgam.training.sanity import (
     some_snippets,
     warn_of_attention,
+    warn_of_few_steps,
     warn_of_offset,
+    warn_of_one_video,
     warn_of_scale,
     warn_of_times,
 )
@@ -97,7 +99,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         checkpoint : path, optional
             A file that the training is written to every few epochs, by ``pip install
             "skdgam[share]"``. If it is there, ``fit`` goes on from it, and the result is to the
-            bit that of a training that was never killed. It stays when training is done.
+            bit that of a training that was never killed. With ``random_state=None``, it goes on
+            with the seed in the file. It stays when training is done.
         checkpoint_every : int, default=10
             Epochs from one writing to the next.
         sample_weight : array-like of shape (n,), not negative, optional
@@ -204,6 +207,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         """
         self._check_settings()
         videos = self._check(X) if resumes else check_features(X)
+        self._check_offset(videos)
         y = in_order(y, videos.names)
         given = check_sample_weight(sample_weight, len(videos), videos.names)
         is_known = known_entries(y)
@@ -220,6 +224,10 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         if not resumes:
             warn_of_alike(known)
             warn_of_times(self._clock_of(videos.about), videos.about)
+            if report is not None:
+                warn_of_one_video(len(videos))
+                if self.max_epochs is not None:
+                    warn_of_few_steps(self.max_epochs, len(videos), self.batch_size)
             if not self.standardize:
                 warn_of_scale(videos)
         about = videos.about or (getattr(self, "about_features_", None) if resumes else None)

@@ -132,9 +132,17 @@ def _parser():
             "streams, a localizer each",
         )
 
+    def takes_skip_empty(added):
+        added.add_argument(
+            "--skip-empty",
+            action="store_true",
+            help="leave recordings without a snippet out, which are an error otherwise",
+        )
+
     _take_sources(command, writes, takes_min_score)
     fit = command(_commands.fit, "train a localizer on labels of whole recordings")
     takes_features(fit)
+    takes_skip_empty(fit)
     fit.add_argument(
         "labels",
         type=Path,
@@ -174,6 +182,7 @@ def _parser():
     predict = command(_commands.predict, "find actions in recordings")
     predict.add_argument("model", type=Path, metavar="MODEL")
     takes_features(predict)
+    takes_skip_empty(predict)
     writes(predict, "detections: .json (ActivityNet's), .csv or .tsv")
     takes_min_score(predict)
 

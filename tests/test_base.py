@@ -768,3 +768,25 @@ def test_epochs_follow_from_the_data_by_default(data, monkeypatch):
     monkeypatch.setattr("skdgam.base.LEAST_EPOCHS", 2)
     monkeypatch.setattr("skdgam.base.LEAST_STEPS", 12)
     assert make("dgam", max_epochs=None).fit(*data).n_epochs_ == 3  # of 4 steps each
+
+
+@pytest.mark.parametrize("parameter", ["max_epochs", "batch_size", "learning_rate", "eta"])
+def test_a_boolean_is_no_number(data, parameter):
+    model = make(next(iter(METHODS)), **{parameter: True})
+    with pytest.raises(ValueError, match=f"{parameter} is True; it must be a number"):
+        model.fit(*data)
+
+
+@pytest.mark.parametrize("offset", [5e3, -5e3])
+def test_an_offset_past_the_longest_video_is_refused(data, offset):
+    X, y = data
+    model = make(next(iter(METHODS)), snippet_offset=offset)
+    told = f"snippet_offset is {offset:g} s, but the longest video has .* not in milliseconds"
+    with pytest.raises(ValueError, match=told):
+        model.fit(X, y)
+    assert not hasattr(model, "classes_")
+    model.set_params(snippet_offset=60 * model.snippet_seconds).fit(X, y)
+    model.predict([X[0][:3]])  # of a window of 121 snippets, three are a short video
+    model.set_params(snippet_offset=offset)
+    with pytest.raises(ValueError, match=told):
+        model.predict(X)

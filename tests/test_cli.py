@@ -368,6 +368,35 @@ def refused(capsys, *arguments):
     return told.removeprefix("skdgam: error: ").rstrip()
 
 
+def test_recordings_without_a_snippet_are_left_out_on_request(made, tmp_path, capsys):
+    for i in range(3):
+        x = np.load(made / "rgb" / f"video {i}.npy")
+        np.save(tmp_path / f"video {i}.npy", x if i else x[:0])
+    predict = ["predict", made / "model.skdgam", tmp_path, "-o", tmp_path / "found.json"]
+    assert "video 0" in (told := refused(capsys, *predict))
+    assert told.endswith("Leave it out; in a shell, --skip-empty does.")
+    assert run(*predict, "--skip-empty") == 0
+    assert "Left out: 1 of 3 videos, without a snippet (video 0)." in capsys.readouterr().out
+    assert list(read_intervals(tmp_path / "found.json")) == ["video 1", "video 2"]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("video,label\nvideo 0,a\nvideo 1,a\nvideo 2,b\n")
+    fit = ["fit", tmp_path, labels, "-o", tmp_path / "model.skdgam", *QUICK]
+    assert "at least one snippet" in refused(capsys, *fit)
+    assert run(*fit, "--skip-empty") == 0
+    assert "Training on 2 videos" in capsys.readouterr().out
+    for i in (1, 2):
+        np.save(tmp_path / f"video {i}.npy", np.zeros((0, 6), dtype=np.float32))
+    told = refused(capsys, *predict, "--skip-empty", "--force")
+    assert told == f"No video of {tmp_path} has a snippet."
+
+
+def test_intervals_without_length_are_told_by_the_name_of_their_video(by_hand, tmp_path, capsys):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("video,start,end,label\na,1,2,jump\nb,3,3,jump\n")
+    assert run("evaluate", by_hand[0], truth, "--errors") == 0
+    assert "the first is y_true['b'][0]." in capsys.readouterr().err
+
+
 def test_files_of_others_are_left_alone(made, tmp_path, capsys):
     fit = ["fit", made / "rgb", made / "labels.csv", "-o", tmp_path / "z", "--force", *QUICK]
     for name in ("z.checkpoint.bak", "z.checkpoint.rgb", ".z.1.2"):

@@ -267,7 +267,7 @@ def test_bad_input(y_true, y_pred, thresholds, match):
 def test_an_interval_without_length_is_missed():
     y_true = [[(0, 4, "jump"), (10, 10, "jump")]]
     y_pred = [detections((0, 4, "jump", 0.9), (9, 11, "jump", 0.8))]
-    with pytest.warns(UserWarning, match="1 intervals of y_true have no length"):
+    with pytest.warns(UserWarning, match="1 interval of y_true has no length"):
         assert mean_average_precision(y_true, y_pred, 0.1) == 0.5
     with pytest.warns(UserWarning, match="no length"):
         analysis = error_analysis(y_true, y_pred)

@@ -9,7 +9,12 @@ from skdgam import DGAMLocalizer, base
 from skdgam._features import check_features
 from skdgam.datasets import make_untrimmed
 from skdgam.presets import PAPER
-from skdgam.training.sanity import some_snippets, warn_of_attention, warn_of_scale
+from skdgam.training.sanity import (
+    some_snippets,
+    warn_of_attention,
+    warn_of_few_steps,
+    warn_of_scale,
+)
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +139,24 @@ def test_looked_at_are_the_middles_of_videos_evenly_spaced():
 def test_few_short_videos_are_looked_at_as_a_whole():
     videos = check_features([np.full((n, 1), n) for n in (3, 600, 512)])
     assert [len(video) for video in some_snippets(videos)] == [3, 512, 512]
+
+
+def test_few_steps_of_many_epochs_are_told(data):
+    told = "max_epochs=40 makes 40 steps on 24 videos, with 1 in an epoch; .* Leave max_epochs out"
+    with pytest.warns(UserWarning, match=told):
+        DGAMLocalizer(max_epochs=40, random_state=0).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "n_videos", "batch_size"),
+    [(39, 16, 16), (100, 16, 16), (100, 3, 16), (50, 39, 16), (40, 48, 16)],
+)
+def test_trials_and_trainings_of_enough_steps_are_fine(n_epochs, n_videos, batch_size):
+    warn_of_few_steps(n_epochs, n_videos, batch_size)
+
+
+def test_a_single_video_is_told(data):
+    with pytest.warns(UserWarning, match="X has one video.* Pass several") as caught:
+        model = DGAMLocalizer(max_epochs=1, random_state=0).fit(data[0][:1], data[1][:1])
+    assert len(caught) == 1
+    model.partial_fit(data[0][:1], data[1][:1])  # which may get one after the other

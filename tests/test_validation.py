@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdgam._labels import check_weak_labels
-from skdgam._validation import check_annotations, check_durations, clip_to_videos
+from skdgam._validation import (
+    check_annotations,
+    check_durations,
+    check_evaluation,
+    clip_to_videos,
+)
 from skdgam.intervals import make_intervals
 
 TIMES = [("start", "f8"), ("end", "f8"), ("label", "f8")]
@@ -253,11 +258,31 @@ def test_three_labels_are_no_interval(entry):
 # --- intervals without length ---
 
 
+def test_minutes_for_seconds_are_told():
+    seconds = [[(10 * k, 10 * k + 5, "a") for k in range(1, 5)] for _ in range(5)]
+    minutes = [[(start / 60, end / 60, label) for start, end, label in y] for y in seconds]
+    told = r"Every interval of y lies in the first 2% .* ends at 0.75, and the longest .* 50.00 s"
+    with pytest.warns(UserWarning, match=told):
+        clip_to_videos(check_annotations(minutes), [45, 50, 50, 50, 50])
+    for fine in (seconds, minutes[:4], [*minutes[:4], seconds[4]], [y[:3] for y in minutes]):
+        clip_to_videos(check_annotations([*fine, []]), [50] * (len(fine) + 1))
+
+
 def test_annotations_without_length_are_told_once():
     y = [[(0, 1, "a")], [(2, 2, "a"), (3, 3, "a")]]
-    with pytest.warns(UserWarning, match=r"2 intervals of y have no length, the first in y\[1\]"):
+    with pytest.warns(UserWarning, match=r"2 intervals of y have .* first is y\[1\]\[0\]\. "):
         annotations = check_annotations(y)
     assert [len(found) for found in annotations] == [1, 2]
+
+
+def test_an_annotation_without_length_is_told_with_the_name_of_its_video():
+    y_true = {"run": [(0, 1, "a")], "swim": [(2, 3, "a"), (3, 3, "a")]}
+    y_pred = {"swim": make_intervals([2], [3], "a", [0.5])}
+    told = r"1 interval of y_true has no length, the first is y_true\['swim'\]\[1\]\. "
+    with pytest.warns(UserWarning, match=told):
+        check_evaluation(y_true, y_pred)
+    with pytest.raises(ValueError, match=r"y_true\['swim'\]: Interval 0 is"):
+        check_evaluation(y_true | {"swim": [(2, 1, "a")]}, y_pred)
 
 
 def test_a_label_that_ends_in_what_numpy_drops():

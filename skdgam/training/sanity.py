@@ -12,7 +12,9 @@ from skdgam.clock import SnippetClock
 __all__ = [
     "some_snippets",
     "warn_of_attention",
+    "warn_of_few_steps",
     "warn_of_offset",
+    "warn_of_one_video",
     "warn_of_scale",
     "warn_of_times",
 ]
@@ -23,6 +25,9 @@ N_VIDEOS, N_SNIPPETS = 32, 512
 # their scale finds next to nothing, and of thirty times half as much.
 USUAL = 0.1, 20.0
 NEAR_0_OR_1 = 0.1
+# Who asks for so many epochs wants a training, not a trial, and on few videos gets next to nothing:
+# on synthetic videos, mAP was 0.13 after 40 steps, 0.23 after 80, 0.8 after 140, and 1.0 after 240.
+MEANT_EPOCHS, FEW_STEPS = 40, 100
 MOST_LOST = 0.01  # rounding of features to float32, in their standard deviations
 
 
@@ -71,6 +76,31 @@ def warn_of_offset(scaling: Scaling) -> None:
         UserWarning,
         stacklevel=7,
     )
+
+
+def warn_of_one_video(n_videos: int) -> None:
+    """Warn of a training on one video, in which nothing differs."""
+    if n_videos == 1:
+        warnings.warn(
+            "X has one video. What an action looks like is learned from videos with and without "
+            "it, so that nothing tells it from the rest of a single one. Pass several.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_few_steps(n_epochs: int, n_videos: int, batch_size: int) -> None:
+    """Warn of a training of many epochs that are few steps, since an epoch has few batches."""
+    n_batches = max(n_videos // batch_size, 1)
+    if n_epochs >= MEANT_EPOCHS and n_epochs * n_batches < FEW_STEPS:
+        warnings.warn(
+            f"max_epochs={n_epochs} makes {n_epochs * n_batches} steps on {n_videos} videos, with "
+            f"{n_batches} in an epoch; on less than {FEW_STEPS}, little is learned. "
+            "Leave max_epochs out, or set max_epochs=None, which makes 400 or more, or set a "
+            "smaller batch_size.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def warn_of_attention(attention: Sequence[np.ndarray], remedies: Mapping[int, str]) -> None:
