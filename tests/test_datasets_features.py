@@ -427,3 +427,26 @@ def test_what_unpacks_to_very_much_is_refused_before(tmp_path, monkeypatch, endi
     with pytest.raises(ValueError, match=r"constant cannot be read .* from 0.0 to 1 MiB, as feat"):
         FeatureFolder(path)[0]
     np.testing.assert_array_equal(FeatureFolder(path)[1], noise)
+
+
+def test_published_files_of_a_video_each_are_read_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    crops = {
+        name: rng.normal(size=(n, 5, 3)).astype(np.float32) for name, n in (("a", 10), ("b", 1))
+    }
+    for name, feature in crops.items():
+        np.savez(tmp_path / f"v.{name}.npz", feature=feature, frame_cnt=80, video_name=name)
+    np.save(tmp_path / "c", crops["a"][0])
+    X = FeatureFolder(tmp_path)
+    assert X.names.tolist() == ["c", "v.a", "v.b"]
+    np.testing.assert_allclose(X[1], crops["a"].mean(axis=0))
+    np.testing.assert_array_equal(X[2], crops["b"][0])
+
+
+def test_a_published_file_that_is_damaged_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", feature=np.zeros((2, 3, 4, 5)))
+    with pytest.raises(ValueError, match=r"a\.npz has shape \(2, 3, 4, 5\)"):
+        FeatureFolder(tmp_path)[0]
+    (tmp_path / "a.npz").write_bytes(b"PK nothing")
+    with pytest.raises(ValueError, match=r"a\.npz is no \.npz file, or is damaged"):
+        FeatureFolder(tmp_path)

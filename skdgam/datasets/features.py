@@ -18,6 +18,7 @@ from skdgam.features._folder import read_about
 __all__ = ["FeatureFolder"]
 
 ARCHIVES = (".h5", ".hdf5", ".hdf", ".mat", ".npz")
+PUBLISHED = "feature"  # the array of a video in an .npz file of its own
 HDF5 = b"\x89HDF\r\n\x1a\n"  # begins such a file, in MATLAB's after 512 bytes
 MOST_DEFLATED = 1032  # times that a file can be shorter than what it holds, by deflate at best
 # What a recording may unpack to, in bytes; more must not be this many times as long as in its file.
@@ -35,8 +36,10 @@ class FeatureFolder:
     ----------
     streams : path or sequence of paths
         For each stream a folder with a .npy file a video, an HDF5 file (.h5, .hdf5) with a dataset
-        a video, or an .npz file with an array a video. Video i is what the streams hold under its
-        name, side by side in the columns in this order.
+        a video, or an .npz file with an array a video. A folder may also have an .npz file a video
+        with the array ``feature``, as published with CMCS, (n_crops, n_snippets, n_features), of
+        which the mean over crops is taken. Video i is what the streams hold under its name, side
+        by side in the columns in this order.
     names : sequence of str of shape (n,), optional
         Names of the files, without ``.npy``, of the datasets or of the arrays. By default all in
         the first stream, in natural order: "2" comes before "10".
@@ -195,11 +198,15 @@ def _names_in(stream: Path) -> set[str]:
     """Names of all videos of a stream."""
     if stream.is_dir():
         names = {path.stem for path in stream.glob("[!.]*.npy")}  # none that a system hides
-        others = [path for path in stream.glob("[!.]*") if path.suffix.lower() in ARCHIVES]
+        archives = [path for path in stream.glob("[!.]*") if path.suffix.lower() in ARCHIVES]
+        published = [path for path in archives if _is_published(path)]
+        names |= {path.stem for path in published}
+        others = [path for path in archives if path not in published]
         if others:
             warnings.warn(
                 f"{others[0]} is left out ({len(others)} such files): in a folder a video is a "
-                ".npy file. An .npz or HDF5 file is a stream of its own, with an array a video.",
+                f".npy file, or an .npz file with the array {PUBLISHED!r}. Any other .npz or HDF5 "
+                "file is a stream of its own, with an array a video.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -222,7 +229,11 @@ def _array(stream: Path, name: str) -> np.ndarray:
     try:
         if stream.is_file():
             return _read_archive(stream, lambda file: _whole(file, name))
-        array = np.load(stream / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        path = _file(stream, name)
+        if path.suffix != ".npy":
+            array = _read_archive(path, lambda file: _whole(file, PUBLISHED))
+            return array.mean(axis=0) if array.ndim == 3 else array  # over crops of the frames
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
         return array if isinstance(array, np.ndarray) else np.asarray(None)  # an archive is none
     except (OSError, ImportError):
         raise
@@ -278,8 +289,19 @@ def _check_packed(n_bytes: int, n_packed: int) -> None:
         )
 
 
+def _is_published(path: Path) -> bool:
+    """Whether a file is of one video, as the authors of CMCS hand their features out."""
+    return path.suffix.lower() == ".npz" and PUBLISHED in _read_archive(path, list)
+
+
+def _file(stream: Path, name: str) -> Path:
+    """The file of a video in a folder."""
+    array, archive = stream / f"{name}.npy", stream / f"{name}.npz"
+    return archive if archive.exists() and not array.exists() else array
+
+
 def _where(stream: Path, name: str) -> str:
-    return f"{stream}/{name}" if stream.is_file() else str(stream / f"{name}.npy")
+    return f"{stream}/{name}" if stream.is_file() else str(_file(stream, name))
 
 
 def _read_archive(path: Path, read: Callable[[Any], Any]) -> Any:
