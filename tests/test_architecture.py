@@ -16,7 +16,10 @@ PACKAGE = Path(skdgam.__file__).parent
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
     ["_typing", "intervals", "clock", "sampling", "_names", "_labels", "_features", "_validation"],
-    ["metrics", "io", "formats", "features", "datasets", "preprocessing"],
+    [
+        *("metrics", "io", "formats", "features", "features.sound", "features.table"),
+        *("datasets", "preprocessing"),
+    ],
     ["losses", "localization", "layers", "features.i3d"],
     [
         "training",
