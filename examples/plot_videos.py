@@ -68,17 +68,17 @@ events = [film(folder / f"{i:02d}.mp4") for i in range(48)]
 labels = [sorted({label for _, _, label in video}) for video in events]
 
 # %%
-# A few frames of one, half a second apart. :func:`skdgam.features.frames.read_frames` shows any
+# A few frames of one, 0.4 s apart. :func:`skdgam.features.frames.read_frames` shows any
 # video at a steady rate, by the times that its file gives to its frames.
 
 files = sorted(folder.glob("*.mp4"))
 shown = next(i for i, seen in enumerate(labels) if seen == ["bounce"])
-frames = list(read_frames(files[shown], fps=2, resize=None))
-first = round(events[shown][0][0] * 2) - 2
+frames = list(read_frames(files[shown], fps=2.5, resize=None))
+first = round(events[shown][0][0] * 2.5) - 2
 figure, axes = plt.subplots(1, 8, figsize=(8, 1.4), layout="constrained")
 for i, ax in enumerate(axes, start=first):
     ax.imshow(frames[i])
-    ax.set(title=f"{i / 2:.1f} s", xticks=[], yticks=[])
+    ax.set(title=f"{i / 2.5:.1f} s", xticks=[], yticks=[])
 
 # %%
 # What describes a snippet here is a function of ten lines: how bright each part of the picture is,
@@ -107,7 +107,8 @@ model = DGAMLocalizer(max_epochs=60, random_state=0).fit(X[:32], labels[:32])
 print(model.clock)
 
 # %%
-# In sixteen other videos, of which the model has heard nothing:
+# In sixteen other videos, of which the model has seen nothing. Among videos that other random
+# numbers make, mAP was 0.89 to 0.99.
 
 print(f"mAP at tIoU 0.5: {model.score(X[32:], events[32:]):.2f}")
 both = [i for i in range(32, 48) if len(labels[i]) == 2][:2]

@@ -21,8 +21,8 @@ FLOORS = [
     ],
     [
         *("metrics", "io", "formats", "features._folder", "features._sources"),
-        "features",
-        *("features.frames", "features.flow", "datasets", "preprocessing"),
+        *("features", "features.sound", "features.table", "features.frames", "features.flow"),
+        *("datasets", "preprocessing"),
     ],
     ["losses", "localization", "layers", "features.i3d", "features.backbones"],
     [

@@ -199,7 +199,7 @@ def test_a_pipeline_goes_from_tables_to_intervals():
             pd.DataFrame({"time": np.arange(20.0) / 10, "x": ["a", *"1" * 19]}).set_axis(
                 [f"r{i}" for i in range(20)]
             ),
-            r"X\[0\], row 'r0': column x is 'a'",
+            r"X\[0\], row r0: column x is 'a'",
         ),
     ],
 )

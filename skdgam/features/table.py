@@ -220,7 +220,7 @@ class _Rows:
 
     def __call__(self, i: int) -> str:
         label = self.index[i]
-        return f"{self.name}, row {label!r}" if self.is_frame else f"{self.name}, line {label + 2}"
+        return f"{self.name}, row {label}" if self.is_frame else f"{self.name}, line {label + 2}"
 
 
 def _read(source: Any, name: str) -> Any:
