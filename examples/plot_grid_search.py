@@ -47,8 +47,8 @@ results.sort_values("mAP", ascending=False, ignore_index=True).head(8).round(1)
 
 # %%
 # The generative part has two parameters of its own: γ₁, its weight in the loss of attention, and r,
-# the distance between the latent priors of action and background. The upper panel shows
-# them, averaged over the other parameters. The lower panels show α and η, averaged likewise.
+# the distance between the latent priors of action and background. The upper panel shows them,
+# averaged over the other parameters. The lower panels show α and η, averaged likewise.
 
 surface = results.pivot_table("mAP", "gamma1", "r")
 figure, axes = plt.subplot_mosaic("rr;αη", figsize=(5.5, 5), layout="constrained")
@@ -63,16 +63,13 @@ middle = (surface.min(axis=None) + surface.max(axis=None)) / 2
 for (i, j), value in np.ndenumerate(surface.to_numpy()):
     color = "white" if value < middle else "black"
     top.text(j, i, f"{value:.0f}", ha="center", va="center", color=color)
-highest = 0
+axes["η"].sharey(axes["α"])
 for name, symbol, meaning in [("alpha", "α", "of background"), ("eta", "η", "of what lies beside")]:
     ax, mean = axes[symbol], results.groupby(name)["mAP"].mean()
-    highest = max(highest, 1.2 * mean.max())
     ax.plot(mean.index.astype(str), mean, "o-", color="black")
     ax.set(xlabel=f"weight {meaning}, {symbol}", xmargin=0.3)
     ax.spines[["top", "right"]].set_visible(False)
-for symbol in "αη":
-    axes[symbol].set_ylim(0, highest)
-axes["α"].set_ylabel("mAP at tIoU 0.5 (%)")
+axes["α"].set(ylabel="mAP at tIoU 0.5 (%)", ylim=(0, None))
 
 # %%
 # Which candidate is best differs from fold to fold, so a plateau is worth more than a peak. If

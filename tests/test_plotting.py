@@ -166,6 +166,14 @@ def test_the_legend_shows_how_dark_scores_are():
     assert sum(weakest) > sum(middle) > sum(best)
 
 
+def test_truth_is_hatched_which_is_seen_in_grey_and_in_the_legend():
+    (ax, *_) = LocalizationDisplay.from_predictions(Y_PRED, Y_TRUE).axes_
+    true, found = ax.containers
+    in_legend = ax.get_legend().findobj(Rectangle)
+    assert {bar.get_hatch() for bar in true} == {in_legend[0].get_hatch()} != {None}
+    assert {bar.get_hatch() for bar in [*found, *in_legend[1:]]} == {None}
+
+
 def test_long_names_are_broken_and_long_classes_cut():
     found = make_intervals([1.0], [2.0], "one " * 20, [0.5])
     (ax,) = LocalizationDisplay.from_predictions([found], names=["x" * 100]).axes_
@@ -445,6 +453,7 @@ def test_terms_differ_in_color_and_dashes_however_many_there_are():
 def test_a_single_epoch_is_seen_and_epochs_are_whole():
     (ax,) = TrainingDisplay(history={"a": np.array([0.5])}).plot().axes_
     assert ax.lines[0].get_marker() == "."
+    assert ax.get_xticks().tolist() == np.round(ax.get_xticks()).tolist()
     (ax,) = TrainingDisplay(history={"a": np.array([0.5, 0.4, 0.3])}).plot().axes_
     assert ax.get_xticks().tolist() == np.round(ax.get_xticks()).tolist()
 
@@ -481,6 +490,12 @@ def test_equal_curves_do_not_hide_each_other():
     assert widths == sorted(set(widths), reverse=True)  # later ones lie on top
     lightness = [sum(line.get_color()[:3]) for line in display.lines_]
     assert lightness == sorted(set(lightness), reverse=True)
+
+
+def test_without_errors_costs_begin_at_zero():
+    perfect = [make_intervals([0.0], [4.0], "jump", [0.9])]
+    display = ErrorAnalysisDisplay.from_predictions([[(0.0, 4.0, "jump")]], perfect)
+    assert display.ax_.get_xlim() == (0, 1)
 
 
 def test_costs_of_two_models_share_their_axis(data, model):

@@ -106,6 +106,8 @@ class TrainingDisplay:
             row.set(xlabel="epoch", ylabel="mean loss")
             row.set_ylim(bottom=min(0, row.get_ylim()[0]))
             row.xaxis.get_major_locator().set_params(integer=True)
+            if row.get_xlim()[1] < 2:  # one epoch
+                row.set_xlim(0, 2)
             row.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
             row.spines[["top", "right"]].set_visible(False)
         return self
@@ -317,6 +319,8 @@ class ErrorAnalysisDisplay:
         ax.set_title(f"mAP {100 * self.analysis.mean_ap:.1f} %", loc="left")
         ax.set_xlabel("points of mAP that each kind of error costs (how many)")
         ax.margins(x=0.25)
+        if not any(costs):
+            ax.set_xlim(0, 1)
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         return self

@@ -14,8 +14,9 @@ from skdgam.plotting._pyplot import WIDTH, import_pyplot
 
 __all__ = ["LocalizationDisplay"]
 
-# Told apart with any colour vision, and by their places.
-TRUTH_COLOR = "0.25"
+# Told apart with any colour vision; in grey, truth is the one that is hatched.
+EDGE = {"edgecolor": "0.25", "linewidth": 0.5}  # keeps slivers visible
+TRUTH = {"facecolor": "white", "hatch": "//////"}
 ATTENTION_COLOR = "#E69F00"
 ACTIVATION_COLOR = "#009E73"
 SCORE_COLORMAP = "Blues"
@@ -234,18 +235,20 @@ default=None
             self._draw(row, i, shade)
         axes[-1].set_xlabel("time (s)")
 
-        legend = {} if self.y_true is None else {"ground truth": [TRUTH_COLOR]}
+        legend = {} if self.y_true is None else {"ground truth": [TRUTH | EDGE]}
         if len(scores):
             scale = "{} (light) to {} (dark)".format(*_rounded(low, high))
             scale = scale if high > low else f"{low:.2g}"
-            legend[f"detection, score {scale}"] = shade(np.linspace(low, high, 3))
+            legend[f"detection, score {scale}"] = [
+                {"color": color} for color in shade(np.linspace(low, high, 3))
+            ]
         if self.class_activation is not None:
-            legend["T-CAM"] = [ACTIVATION_COLOR]
+            legend["T-CAM"] = [{"color": ACTIVATION_COLOR}]
         if self.attention is not None:
-            legend["attention λ"] = [ATTENTION_COLOR]
+            legend["attention λ"] = [{"color": ATTENTION_COLOR}]
         patches = [
-            tuple(plt.Rectangle((0, 0), 1, 1, color=color) for color in colors)
-            for colors in legend.values()
+            tuple(plt.Rectangle((0, 0), 1, 1, **style) for style in styles)
+            for styles in legend.values()
         ]
         # Above the title, whose lines it skips, and to the left as far as it needs.
         above = 2.2 + 1.2 * axes[0].get_title(loc="left").count("\n")
@@ -275,16 +278,15 @@ default=None
         labels, top, lane = self._labels(i), self._height(i), self._lane()
         center = {label: top - k * lane - 0.5 for k, label in enumerate(labels)}
         found = np.sort(self.y_pred[i], order="score")  # the best lies on top
-        parts = [(found, shade(found["score"]))]
+        parts = [(found, {"facecolor": shade(found["score"])})]
         if self.y_true is not None:
-            parts.insert(0, (self.y_true[i], TRUTH_COLOR))
+            parts.insert(0, (self.y_true[i], TRUTH))
         height = 0.8 / len(parts)
         start, end = 0.0, 0.0 if self.durations is None else self.durations[i]
-        for k, (part, color) in enumerate(parts):
+        for k, (part, style) in enumerate(parts):
             y = [center[label] + 0.4 - (k + 0.5) * height for label in part["label"].tolist()]
             seconds = part["end"] - part["start"]
-            edge = {"edgecolor": TRUTH_COLOR, "linewidth": 0.5}  # keeps slivers visible
-            ax.barh(y, seconds, height, left=part["start"], color=color, **edge)
+            ax.barh(y, seconds, height, left=part["start"], **style, **EDGE)
             end = max(end, part["end"].max(initial=0.0))
         if self.class_activation is not None:
             curves = self.class_activation[i].T
