@@ -59,6 +59,7 @@ copybutton_prompt_is_regexp = True
 ORDER = [
     "plot_quick_start.py",
     "plot_context_confusion.py",
+    "plot_videos.py",
     "plot_sound_events.py",
     "plot_sensor_tables.py",
     "plot_two_streams.py",

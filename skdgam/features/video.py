@@ -22,7 +22,10 @@ from skdgam.features.backbones import SAMPLING, Backbone, named_backbone
 from skdgam.features.frames import read_frames
 from skdgam.training.devices import resolve_device, shielded
 
-__all__ = ["VideoFeatures"]
+__all__ = ["I3D_THUMOS14", "VideoFeatures"]
+
+# How features of THUMOS14 and ActivityNet were made for DGAM, BaS-Net and CoLA, as far as published.
+I3D_THUMOS14 = {"backbone": "i3d", "fps": 25, "frames": 16, "hop": 16, "flow": "tvl1"}
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 POSITIVE = Interval(Integral, 1, None, closed="left")
