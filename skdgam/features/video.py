@@ -24,7 +24,7 @@ from skdgam.training.devices import resolve_device, shielded
 
 __all__ = ["I3D_THUMOS14", "VideoFeatures"]
 
-# How features of THUMOS14 and ActivityNet were made for DGAM, BaS-Net and CoLA, as far as published.
+# How the features were made that DGAM, BaS-Net and CoLA use, as far as it is published.
 I3D_THUMOS14 = {"backbone": "i3d", "fps": 25, "frames": 16, "hop": 16, "flow": "tvl1"}
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
