@@ -14,12 +14,11 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What trains or predicts, on a CPU as it would be without AMX, and without AVX-512: no result that
-# a test or a page states may depend on the instructions that the machine has.
+# What trains or predicts, on a CPU as it would be without AVX-512: no result that a test or a page
+# states may depend on the instructions that the machine has. `make test-oldest` is without AMX.
 CAPPED := tests/test_base.py tests/test_dgam_localizer.py tests/test_dgam_objective.py \
 	tests/test_methods_*.py tests/test_multi_stream.py README.md docs
 test-capped: .venv/installed
-	ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 $(PYTEST) $(CAPPED)
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) $(CAPPED)
 
 # What users install: the wheel, made from the sdist, in an environment of its own. First as it is,
@@ -32,7 +31,8 @@ test-oldest: .venv/installed
 	cd dist && ../.venv-oldest/bin/python ../tests/smoke.py
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt \
 		"$$(echo dist/*.whl)[plot,report,frame,share,h5,sound]" pytest pytest-xdist hypothesis
-	cd tests && ../.venv-oldest/bin/python -m pytest -q -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. .
+	cd tests && ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 \
+		../.venv-oldest/bin/python -m pytest -q -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. .
 
 # Known weaknesses of what continuous integration installs; asks a service on the network.
 audit: .venv/installed

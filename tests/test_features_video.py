@@ -1,6 +1,7 @@
 """Videos become features: what the network is given, in which order, and what goes wrong."""
 
 import gc
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -116,6 +117,18 @@ def test_the_first_video_that_fails_is_the_error(tmp_path, videos):
         VideoFeatures(SMALL).transform([videos[0], tmp_path / "bad.mp4"])
     with pytest.raises(FileNotFoundError):
         VideoFeatures(SMALL).features_of(tmp_path / "absent.mp4")
+
+
+@pytest.mark.parametrize(
+    ("library", "stream", "extra"), [("av", "rgb", "video"), ("cv2", "flow", "flow")]
+)
+def test_a_library_that_is_absent_is_said_before_any_work(
+    tmp_path, monkeypatch, library, stream, extra
+):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=rf"pip install \"skdgam\[{extra}\]\""):
+        VideoFeatures(SMALL, stream=stream).to_folder([tmp_path / "v.mp4"], tmp_path / "made")
+    assert not (tmp_path / "made").exists()
 
 
 def test_one_path_is_no_list(videos):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from skdgam.features._sources import tracked
+from skdgam.features._sources import rows_of, tracked
 
 __all__ = ["describe", "extract", "snippet_times", "windows"]
 
@@ -223,13 +223,7 @@ def _in_batches(
     parts = []
     for first in range(0, len(cut), batch_size):
         batch = np.ascontiguousarray(cut[first : first + batch_size])
-        part = np.asarray(function(batch), dtype=np.float32)
-        if part.ndim != 2 or len(part) != len(batch):
-            raise ValueError(
-                f"The function made an array of shape {part.shape} of {len(batch)} windows; it "
-                "must make (n_windows, n_features)."
-            )
-        parts.append(part)
+        parts.append(rows_of(function(batch), len(batch), "function", "windows"))
     return np.concatenate(parts)
 
 

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skdgam.features._folder import write_features
 
-__all__ = ["SourceTransformer", "refuse_folder", "tracked"]
+__all__ = ["SourceTransformer", "refuse_folder", "rows_of", "tracked"]
 
 
 class SourceTransformer(TransformerMixin, BaseEstimator):
@@ -187,6 +187,17 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         tags.input_tags.two_d_array = False
         return tags
+
+
+def rows_of(made: Any, n: int, maker: str, what: str) -> np.ndarray:
+    """Features (n, n_features) that a function has made of `n` windows or snippets."""
+    rows = np.asarray(made, dtype=np.float32)
+    if rows.ndim != 2 or len(rows) != n:
+        raise ValueError(
+            f"The {maker} made an array of shape {rows.shape} of {n} {what}; it must make "
+            f"(n_{what}, n_features)."
+        )
+    return rows
 
 
 def as_json(value: Any) -> Any:

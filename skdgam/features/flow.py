@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BOUND", "METHODS", "optical_flow", "quantized"]
+__all__ = ["BOUND", "METHODS", "import_cv2", "optical_flow", "quantized"]
 
 BOUND = 20  # pixels from frame to frame; motion that is faster counts as this fast
 METHODS = ("tvl1", "dis", "dis_fast")
@@ -51,7 +51,7 @@ def optical_flow(
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r}, but it must be one of {', '.join(METHODS)}.")
-    cv2 = _import_cv2(method)
+    cv2 = import_cv2(method)
     with ThreadPoolExecutor(n_jobs) as pool:
         flow = None
         for flow in _in_order(pool, _Flow(cv2, method), frames, at_once=2 * n_jobs):
@@ -123,7 +123,8 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _import_cv2(method: str) -> ModuleType:
+def import_cv2(method: str) -> ModuleType:
+    """Import what a method needs, or say how it is installed."""
     try:
         import cv2
     except ImportError as error:

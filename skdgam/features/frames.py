@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from math import ceil, floor
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["read_frames"]
+__all__ = ["import_av", "read_frames"]
 
 LONGEST_STILL = 3600  # seconds for which a frame is repeated; more is a fault of the file
 MISSING = 1  # seconds that may lack at the end before a file counts as cut off
@@ -114,13 +115,20 @@ class _Images:
         return np.ascontiguousarray(np.rot90(scaled.to_ndarray(), self.quarters))
 
 
+def import_av() -> ModuleType:
+    """Import PyAV, or say how it is installed."""
+    try:
+        import av
+        import av.error
+    except ImportError as error:
+        raise ImportError('Videos need PyAV: pip install "skdgam[video]".') from error
+    return av
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Any]]:
     """A file as FFmpeg sees it, and its video stream; no other file is opened for it."""
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError('Videos need PyAV: pip install "skdgam[video]".') from error
+    av = import_av()
     with open(path, "rb") as file:
         try:
             # From what is read here, no name is a network's, and no playlist leads elsewhere.

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import chain
 from numbers import Integral, Real
 from queue import Empty, Queue
@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skdgam.features import flow
-from skdgam.features._sources import SourceTransformer
+from skdgam.features import flow, frames
+from skdgam.features._sources import SourceTransformer, rows_of
 from skdgam.features.backbones import SAMPLING, Backbone, named_backbone
-from skdgam.features.frames import read_frames
 from skdgam.training.devices import resolve_device, shielded
 
 __all__ = ["I3D_THUMOS14", "VideoFeatures"]
@@ -176,7 +175,10 @@ class VideoFeatures(SourceTransformer):
     def _each(
         self, sources: Sequence[Any], names: Sequence[str]
     ) -> Generator[tuple[int, np.ndarray | Exception]]:
-        # Before the first video, so that what is wrong with them is said before any work.
+        # Before the first video, so that what is wrong is said before any work.
+        frames.import_av()
+        if self.stream == "flow":
+            flow.import_cv2(self.flow)
         backbone, device = self._made_backbone(), resolve_device(self.device)
         with shielded():
             describe = backbone.on(device, PRECISIONS[self.precision])
@@ -198,27 +200,30 @@ class VideoFeatures(SourceTransformer):
         rows: dict[int, list[np.ndarray]] = {}
         ended: dict[int, Exception | None] = {}
         batch: list[tuple[int, np.ndarray]] = []
-        made = _beside(snippets_of, sources, n_decoders, ahead=2 * self.batch_size)
-        for i, snippet in chain(made, [(-1, None)]):
-            if isinstance(snippet, np.ndarray):
-                batch.append((i, snippet))
-            else:
-                ended[i] = snippet
-            if batch and (len(batch) == self.batch_size or i < 0):
-                with shielded():
-                    features = describe(np.stack([snippet for _, snippet in batch]))
-                for (j, _), row in zip(batch, _checked(features, len(batch)), strict=True):
-                    rows.setdefault(j, []).append(row)
-                batch = []
-            waiting = {j for j, _ in batch} | {-1}
-            for j in [j for j in ended if j not in waiting]:
-                error, found = ended.pop(j), rows.pop(j, [])
-                yield j, np.stack(found) if error is None else error
+        with closing(_beside(snippets_of, sources, n_decoders, 2 * self.batch_size)) as made:
+            for i, snippet in chain(made, [(-1, None)]):
+                if isinstance(snippet, np.ndarray):
+                    batch.append((i, snippet))
+                else:
+                    ended[i] = snippet
+                if batch and (len(batch) == self.batch_size or i < 0):
+                    with shielded():
+                        features = describe(np.stack([snippet for _, snippet in batch]))
+                    features = rows_of(features, len(batch), "backbone", "snippets")
+                    for (j, _), row in zip(batch, features, strict=True):
+                        rows.setdefault(j, []).append(row)
+                    batch = []
+                waiting = {j for j, _ in batch} | {-1}
+                for j in [j for j in ended if j not in waiting]:
+                    error, found = ended.pop(j), rows.pop(j, [])
+                    yield j, np.stack(found) if error is None else error
 
     def _snippets(self, path: Path, backbone: Backbone, n_flow_jobs: int) -> Iterator[np.ndarray]:
         """Snippets of a video, uint8 (frames, crop, crop, channels)."""
         n, hop, fps = self._sampling()
-        images: Iterable[np.ndarray] = read_frames(path, fps, backbone.resize, damaged=self.damaged)
+        images: Iterable[np.ndarray] = frames.read_frames(
+            path, fps, backbone.resize, damaged=self.damaged
+        )
         images = _held(images, n)
         if self.stream == "flow":
             images = map(flow.quantized, flow.optical_flow(images, self.flow, n_flow_jobs))
@@ -248,17 +253,6 @@ def _cropped(image: np.ndarray, side: int, path: Path) -> np.ndarray:
             f"wants {side} × {side}; let the backbone resize them."
         )
     return image[top : top + side, left : left + side]
-
-
-def _checked(features: Any, n: int) -> np.ndarray:
-    """What a network made of a batch."""
-    features = np.asarray(features, dtype=np.float32)
-    if features.ndim != 2 or len(features) != n:
-        raise ValueError(
-            f"The backbone made an array of shape {features.shape} of {n} snippets; it must make "
-            "(n_snippets, n_features)."
-        )
-    return features
 
 
 def _beside(
