@@ -270,7 +270,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def test_one_path_alone_is_refused(written):
-    with pytest.raises(TypeError, match=r"takes a list of recordings, and was given one, .*wav"):
+    with pytest.raises(TypeError, match=r"A list of recordings is needed, and there is one, .*wav"):
         SoundFeatures().transform(written(noise()))
 
 

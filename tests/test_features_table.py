@@ -252,7 +252,9 @@ def test_a_missing_file_and_a_folder(tmp_path):
 def test_what_is_no_table():
     with pytest.raises(TypeError, match=r"X\[0\] is of type ndarray; it must be a path, an open"):
         MODEL.transform([np.zeros((20, 2))])
-    with pytest.raises(TypeError, match=r"takes a list of recordings, and was given one, a table"):
+    with pytest.raises(
+        TypeError, match=r"A list of recordings is needed, and there is one, a table"
+    ):
         MODEL.transform(frame())
 
 

@@ -260,7 +260,7 @@ def _beside(
     sources: Sequence[Any],
     n_threads: int,
     ahead: int,
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any]]:
     """Run iterators in threads, and yield what they yield, with the index of its source.
 
     After the last item of a source comes None, or the error that ended it. The threads are no
