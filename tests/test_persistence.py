@@ -8,11 +8,14 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 import skdgam
 from skdgam import DGAMLocalizer, MultiStreamLocalizer, io
 from skdgam.datasets import make_untrimmed
+from skdgam.preprocessing import SnippetTransformer
 from skdgam.presets import PAPER
 
 
@@ -244,6 +247,14 @@ def test_contents_that_do_not_make_a_localizer(path, change, match):
 def test_a_claim_of_long_labels_takes_no_memory(path):
     spoil(path, lambda d, a: of_first(d, a)[0].update(classes_dtype="<U300000000"))
     assert skdgam.load(path).classes_.dtype.itemsize < 100
+
+
+def test_a_pipeline_goes_through_skops(data):
+    X, y = data
+    pipe = make_pipeline(SnippetTransformer(PCA(2)), DGAMLocalizer(max_epochs=1, random_state=0))
+    again = through_skops(pipe.fit(X, y))
+    for ours, theirs in zip(again.predict(X), pipe.predict(X), strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
 
 
 # --- weights of classes ---
