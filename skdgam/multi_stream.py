@@ -363,8 +363,13 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                     f"Stream {name!r} has a {type(localizer).__name__}; it must be a localizer of "
                     f"one stream, such as {next(iter(METHODS.values())).__name__}()."
                 )
-            for parameter in ("min_snippets", "max_snippets", "snippet_seconds", "snippet_offset"):
-                own, expected = getattr(localizer, parameter), getattr(first, parameter)
+            clock, of_first = localizer._clock_of(None), first._clock_of(None)
+            for parameter, own, expected in (
+                ("min_snippets", localizer.min_snippets, first.min_snippets),
+                ("max_snippets", localizer.max_snippets, first.max_snippets),
+                ("snippet_seconds", clock.seconds, of_first.seconds),
+                ("snippet_offset", clock.offset, of_first.offset),
+            ):
                 if own != expected:
                     raise ValueError(
                         f"Stream {name!r} has {parameter}={own}, but {first_name!r} has "

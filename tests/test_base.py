@@ -785,7 +785,7 @@ def test_an_offset_past_the_longest_video_is_refused(data, offset):
     with pytest.raises(ValueError, match=told):
         model.fit(X, y)
     assert not hasattr(model, "classes_")
-    model.set_params(snippet_offset=60 * model.snippet_seconds).fit(X, y)
+    model.set_params(snippet_offset=60 * model.clock.seconds).fit(X, y)
     model.predict([X[0][:3]])  # of a window of 121 snippets, three are a short video
     model.set_params(snippet_offset=offset)
     with pytest.raises(ValueError, match=told):
