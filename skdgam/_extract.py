@@ -34,8 +34,12 @@ def features(arguments):
                 "is not there or has changed."
             )
     failed = set()
-    for transformer, folder in zip(made.values(), folders, strict=True):
-        failed |= _made(transformer, sources, folder)
+    try:
+        for transformer, folder in zip(made.values(), folders, strict=True):
+            failed |= _made(transformer, sources, folder)
+    except KeyboardInterrupt as interruption:
+        reason = f"{arguments.output} has what was made; --resume makes the rest"
+        raise KeyboardInterrupt(reason) from interruption
     times = next(iter(made.values())).snippet_times()
     print(
         f"A snippet stands for {times['snippet_seconds']:g} s, and the first begins at "

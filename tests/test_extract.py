@@ -124,6 +124,23 @@ def test_what_fails_is_named_and_the_rest_goes_on(sounds, trained, tmp_path, cap
     assert not (tmp_path / "none.json").exists()
 
 
+def test_an_interruption_keeps_what_was_made(sounds, tmp_path, capsys, monkeypatch):
+    from skdgam.features.sound import SoundFeatures
+
+    def interrupted(self, source, name, features_of=SoundFeatures._features_of):
+        if "15" in str(source):
+            raise KeyboardInterrupt
+        return features_of(self, source, name)
+
+    monkeypatch.setattr(SoundFeatures, "_features_of", interrupted)
+    made = ["features", sounds / "new", "-o", tmp_path / "made", "--jobs", 1]
+    assert run(*made) == 130
+    assert "made has what was made; --resume makes the rest" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert run(*made, "--resume") == 0
+    assert len(FeatureFolder(tmp_path / "made")) == 4
+
+
 # --- videos ---
 
 
