@@ -227,7 +227,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             if report is not None:
                 warn_of_one_video(len(videos))
                 if self.max_epochs is not None:
-                    warn_of_few_steps(self.max_epochs, len(videos), self.batch_size)
+                    n_needed = self._least_steps()
+                    warn_of_few_steps(self.max_epochs, len(videos), self.batch_size, n_needed)
             if not self.standardize:
                 warn_of_scale(videos)
         about = videos.about or (getattr(self, "about_features_", None) if resumes else None)
@@ -379,6 +380,10 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             seed,
             dtype,
         )
+
+    def _least_steps(self) -> int:
+        """Steps on less of which a training is bound to learn little, where that is known."""
+        return 0
 
     def _enough_epochs(self, n_videos: int) -> int:
         """Epochs for ``max_epochs=None``: small data sets take more, to come to enough steps."""

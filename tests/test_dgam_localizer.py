@@ -226,6 +226,7 @@ def test_durations_stretch_each_video(data, fitted):
     )
 
 
+@pytest.mark.filterwarnings("ignore:X has one video")
 def test_subsampled_snippets_keep_their_times(data):
     # 3,000 snippets, of which 100 are used: an action in the middle third stays there.
     X = [np.concatenate([np.zeros((1000, 2)), np.ones((1000, 2)), np.zeros((1000, 2))])]
@@ -607,6 +608,7 @@ def test_early_stopping_never_holds_out_the_only_video_of_a_class(data):
     assert model.fit(X, labels).classes_.tolist() == ["often", "rare"]
 
 
+@pytest.mark.filterwarnings("ignore:X has one video")
 @pytest.mark.parametrize(
     ("labels", "fraction"),
     [(["a"], 0.1), (["a", "b", "c"], 0.1)],

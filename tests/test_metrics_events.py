@@ -124,7 +124,7 @@ def test_the_threshold_is_reached_by_what_equals_it(f1):
     assert f1(y_true, [detections((0, 4, "bark", -3))], threshold=-math.inf).f1 == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*have no length")
+@pytest.mark.filterwarnings("ignore:.*no length")
 def test_intervals_without_length():
     y_true = [[(0, 1, "bark"), (5.5, 5.5, "bark")]]
     y_pred = [detections((0, 1, "bark", 0.9), (5.5, 5.6, "bark", 0.9))]

@@ -122,7 +122,7 @@ def test_without_detections():
     assert psds([[(0, 4, 7)]], [detections()], durations=HOUR) == 0
 
 
-@pytest.mark.filterwarnings("ignore:.*have no length")
+@pytest.mark.filterwarnings("ignore:.*no length")
 def test_an_event_without_length_is_missed():
     y_true = [[(10, 12, "bark"), (30, 30, "bark"), (30, 30, "ring")]]
     y_pred = [detections((10, 12, "bark", 0.5), (29, 31, "bark", 0.4), (29, 31, "ring", 0.4))]

@@ -152,7 +152,11 @@ def test_few_steps_of_many_epochs_are_told(data):
     [(39, 16, 16), (100, 16, 16), (100, 3, 16), (50, 39, 16), (40, 48, 16)],
 )
 def test_trials_and_trainings_of_enough_steps_are_fine(n_epochs, n_videos, batch_size):
-    warn_of_few_steps(n_epochs, n_videos, batch_size)
+    warn_of_few_steps(n_epochs, n_videos, batch_size, 100)
+
+
+def test_few_steps_may_be_enough_for_the_attention_of_the_paper(data):
+    DGAMLocalizer(**PAPER | {"max_epochs": 40, "latent_dim": 2}, random_state=0).fit(*data)
 
 
 def test_a_single_video_is_told(data):
