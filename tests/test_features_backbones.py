@@ -194,3 +194,45 @@ def test_a_network_of_transformers_is_given_frames_first_and_its_tokens_averaged
 def test_another_network_of_transformers_is_refused(transformers):
     with pytest.raises(ValueError, match="folder is a vjepa2, and backbone='videomae'"):
         named_backbone("videomae", "folder", "rgb")
+
+
+# --- with the libraries themselves, where they are ---
+
+
+@pytest.mark.parametrize("name", ["r3d_18", "s3d", "mvit_v2_s", "swin3d_t"])
+def test_features_of_torchvision_are_what_its_classifier_is_given(name):
+    models = pytest.importorskip("torchvision.models")
+    with pytest.warns(UserWarning, match="random weights"):
+        backbone = named_backbone(name, "random", "rgb")
+    given = snippets(1, backbone.frames, backbone.crop)
+    features = backbone.on(CPU, FLOAT32)(given)
+    network = models.get_model(name).eval()
+    network.load_state_dict(backbone.network.state_dict(), strict=False)
+    *_, (_, head) = network.named_children()
+    seen = []
+    head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    mean, std = (
+        torch.tensor(value)[:, None, None, None] for value in (backbone.mean, backbone.std)
+    )
+    with torch.inference_mode():
+        network(((torch.from_numpy(given).movedim(-1, 1) / 255 - mean) / std).float())
+    expected = seen[0].reshape(1, features.shape[1], -1).mean(dim=2)
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["videomae", "vjepa2"])
+def test_features_of_transformers_are_the_mean_of_its_tokens(tmp_path, name):
+    library = pytest.importorskip("transformers")
+    config = library.AutoConfig.for_model(name)
+    small = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+    small |= {"pred_hidden_size": 48, "pred_num_hidden_layers": 1, "pred_num_attention_heads": 4}
+    config.update({key: value for key, value in small.items() if hasattr(config, key)})
+    network = library.AutoModel.from_config(config).eval()
+    network.save_pretrained(tmp_path)
+    backbone = named_backbone(name, str(tmp_path), "rgb")
+    given = snippets(1, backbone.frames, backbone.crop)
+    x = (torch.from_numpy(given) / 255 - torch.tensor(backbone.mean)) / torch.tensor(backbone.std)
+    with torch.inference_mode():
+        tokens = network(x.permute(0, 1, 4, 2, 3).float()).last_hidden_state
+    features = backbone.on(CPU, FLOAT32)(given)
+    np.testing.assert_allclose(features, tokens.mean(dim=1), rtol=1e-3, atol=1e-4)
