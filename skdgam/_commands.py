@@ -33,7 +33,8 @@ def fit(arguments):
         raise Refused(
             f"{arguments.labels} has labels of {missing[0]!r} ({len(missing)} such videos), of "
             f"which {arguments.features[0]} has no features: it has {some(X.names.tolist())}. "
-            "Names must be those of the files, without their ending."
+            "Names must be those of the files, without their ending. If features could not be "
+            "made of some, leave out their rows."
         )
     if len(labels) < len(X):
         n_left = len(X) - len(labels)
@@ -271,6 +272,13 @@ def report(arguments):
         media = {path.stem: path for path in paths if path.suffix.lower() in AUDIO}
         media |= {path.stem: path for path in paths if path.suffix.lower() in VIDEO}
         silent = [name for name in found if name not in media]
+        others = [path.name for path in paths if path.stem in silent]
+        if others:
+            print(
+                f"No browser plays {some(others)}, but files that end in "
+                f"{', '.join(VIDEO + AUDIO)}; ffmpeg makes them of others."
+            )
+        silent = [name for name in silent if name not in {path.stem for path in paths}]
         if silent:
             print(f"Without a video or sound in {arguments.media}: {some(silent)}.")
     write_report(

@@ -4,6 +4,8 @@ import inspect
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from skdgam._arguments import check_output, read_settings, tracked
 from skdgam._words import Refused, count, some
 
@@ -36,7 +38,7 @@ def features(arguments):
     failed = set()
     try:
         for transformer, folder in zip(made.values(), folders, strict=True):
-            failed |= _made(transformer, sources, folder)
+            failed |= _made(transformer, sources, folder, f": {folder}")
     except KeyboardInterrupt as interruption:
         reason = f"{arguments.output} has what was made; --resume makes the rest"
         raise KeyboardInterrupt(reason) from interruption
@@ -63,16 +65,19 @@ def run(arguments):
 
     check_output(arguments, (".json", ".csv", ".tsv"))
     model = load(arguments.model)
-    sources, _ = _sources(arguments.sources)
-    made = [_remade(arguments, *given) for given in enumerate(_extractors(arguments, model))]
+    sources, kind = _sources(arguments.sources)
+    extractors = _extractors(arguments, model)
+    made = [_remade(arguments, kind, *given) for given in enumerate(extractors)]
     failed = set()
     with tempfile.TemporaryDirectory() as folder:
         folders = [Path(folder, str(i)) for i in range(len(made))]
         for transformer, stream in zip(made, folders, strict=True):
-            failed |= _made(transformer, sources, stream)
-        names = [source.stem for source in sources if source.name not in failed]
-        if names:
-            write_detections(arguments, model, FeatureFolder(folders, names))
+            failed |= _made(transformer, sources, stream, "")
+        good = [source.name not in failed for source in sources]
+        if any(good):
+            X = FeatureFolder(folders)
+            names = [source.stem for source, is_good in zip(sources, good, strict=True) if is_good]
+            write_detections(arguments, model, X[np.isin(X.names, names)])
     if failed:
         raise Refused(
             f"{count(len(failed), 'recording')} of {len(sources)} failed: {some(failed)}."
@@ -84,7 +89,10 @@ def _sources(given):
     files = []
     for path in given:
         if path.is_dir():
-            files += sorted(p for p in path.iterdir() if p.is_file() and _kind(p))
+            held = [p for p in path.glob("[!.]*") if p.is_file() and _kind(p)]
+            if any(_kind(p) != "table" for p in held):  # a table beside others is of labels
+                held = [p for p in held if _kind(p) != "table"]
+            files += sorted(held)
         elif path.exists():
             files.append(path)
         else:
@@ -160,17 +168,30 @@ def _extractors(arguments, model):
     return about["extractor"]
 
 
-def _remade(arguments, i, extractor):
+def _remade(arguments, kind, i, extractor):
     """A transformer that makes the features of stream i as those of a model were made."""
     from skdgam.features._folder import differences
+    from skdgam.features.backbones import BACKBONES
 
-    classes = {make.__name__: make for make in map(_class, KINDS)}
+    kinds = {_class(known).__name__: known for known in KINDS}
     settings = {name: value for name, value in extractor.items() if name != "class"}
-    make = classes.get(extractor["class"])
-    if make is None or not set(settings) <= set(inspect.signature(make).parameters):
+    trained_on = kinds.get(extractor["class"])
+    if trained_on is None or settings.get("backbone", "i3d") not in BACKBONES:
         raise Refused(
-            f"{arguments.model} was trained on features that {extractor['class']} made, which is "
-            "none of skdgam's; make features in the same way, and use skdgam predict."
+            f"{arguments.model} was trained on features that a function or network of somebody's "
+            "own has made, which is not in the model. Make features in the same way, in Python, "
+            "and use skdgam predict."
+        )
+    if trained_on != kind:
+        raise Refused(
+            f"{arguments.model} was trained on each {trained_on} of a folder, and "
+            f"{arguments.sources[0]} is or has a {kind}."
+        )
+    make = _class(kind)
+    if not set(settings) <= set(inspect.signature(make).parameters):
+        raise Refused(
+            f"{arguments.model} was trained on features of another skdgam, with settings that this "
+            "one does not know."
         )
     if str(settings.get("weights")).startswith("sha256 "):
         if len(arguments.weights) <= i:
@@ -187,7 +208,7 @@ def _remade(arguments, i, extractor):
     return transformer
 
 
-def _made(transformer, sources, folder):
+def _made(transformer, sources, folder, where):
     """Make features, and return the names of the recordings that failed."""
     failed, n_snippets = set(), 0
     made = transformer._to_folder(sources, folder)
@@ -198,5 +219,5 @@ def _made(transformer, sources, folder):
         else:
             n_snippets += result
     n_made = len(sources) - len(failed)
-    print(f"{count(n_made, 'recording')}, {count(n_snippets, 'snippet')}: {folder}")
+    print(f"{count(n_made, 'recording')}, {count(n_snippets, 'snippet')}{where}")
     return failed

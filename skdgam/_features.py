@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdgam._names import names_of
 
-__all__ = ["Scaling", "Videos", "check_features", "count_columns", "grouped"]
+__all__ = ["Features", "Scaling", "Videos", "check_features", "count_columns", "grouped"]
 
 
 class Scaling(NamedTuple):
@@ -38,6 +38,38 @@ class Scaling(NamedTuple):
         return scaled
 
 
+class Features(list):
+    """Features of recordings that know how they were made, as those in a folder do.
+
+    A part of them that a slice, indices or a mask choose knows it, too.
+
+    Attributes
+    ----------
+    about : dict or None
+        As ``FeatureFolder.about``.
+    """
+
+    ndim = 1  # by which scikit-learn's splitters take a part as of an array
+
+    def __init__(self, features: Iterable[np.ndarray], about: dict[str, Any] | None):
+        super().__init__(features)
+        self.about = about
+
+    @property
+    def shape(self) -> tuple[int]:
+        """The number of recordings."""
+        return (len(self),)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int | np.integer):
+            return super().__getitem__(index)
+        chosen = np.arange(len(self))[index].tolist()
+        return Features([self[i] for i in chosen], self.about)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Features, ([*self], self.about)
+
+
 class Videos:
     """Checked features: item i is video i as C-contiguous float32 (n_snippets, n_features).
 
@@ -55,10 +87,13 @@ class Videos:
         How much each video counts in training; None if all count 1.
     in_memory : bool
         False for a lazy sequence.
+    about : dict or None
+        How the features were made, if their source says it: as ``FeatureFolder.about``.
     """
 
     def __init__(self, source: Any, n_features: int | None = None, names: Any = None):
         self._source = source
+        self.about: dict[str, Any] | None = getattr(source, "about", None)
         self.indices = np.arange(len(source))
         self._columns: Any = slice(None)
         self._scaling: Scaling | None = None
@@ -97,11 +132,6 @@ class Videos:
         video = self._source[i] if self.in_memory else self._checked(i)
         rows = np.ascontiguousarray(video[:, self._columns][chosen])
         return rows if self._scaling is None else self._scaling.apply(rows)
-
-    @property
-    def about(self) -> dict[str, Any] | None:
-        """How the features were made, if their source says it: as ``FeatureFolder.about``."""
-        return getattr(self._source, "about", None)
 
     @property
     def names(self) -> np.ndarray | None:

@@ -15,6 +15,7 @@ from skdgam._typing import Indexed, PathOrName
 from skdgam._validation import check_annotations, check_durations, clip_to_videos
 from skdgam.clock import SnippetClock
 from skdgam.features._folder import differences
+from skdgam.training.sanity import warn_of_times
 
 __all__ = ["LocalizerMixin"]
 
@@ -208,6 +209,8 @@ class LocalizerMixin:
                         f"X was made otherwise than the features that the model was fitted on: "
                         f"{apart}. Make it anew, with the same settings."
                     )
+        elif videos.about is not None:
+            warn_of_times(self.clock, videos.about)
         return videos
 
     def _clocks(self, videos: Videos, durations: npt.ArrayLike | None) -> list[SnippetClock]:

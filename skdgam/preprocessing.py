@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skdgam._features import Videos, check_features, grouped
+from skdgam._features import Features, Videos, check_features, grouped
 from skdgam._typing import Indexed
 
 __all__ = ["SnippetTransformer"]
@@ -92,7 +92,7 @@ class SnippetTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         videos = check_features(X, self.n_features_in_)
         transformed = _Transformed(videos, self.transformer_)
-        return list(transformed) if videos.in_memory else transformed
+        return Features(transformed, videos.about) if videos.in_memory else transformed
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -238,6 +238,15 @@ def test_weak_evaluation_knows_no_intervals(by_hand, capsys):
     assert "--errors needs intervals" in capsys.readouterr().err
 
 
+def test_a_report_says_what_no_browser_plays(made, tmp_path, capsys):
+    (tmp_path / "media").mkdir()
+    first, *_ = read_intervals(made / "detections.json")
+    (tmp_path / "media" / f"{first}.mkv").write_bytes(b"")
+    report = ["report", made / "detections.json", "-o", tmp_path / "page.html"]
+    assert run(*report, "--media", tmp_path / "media") == 0
+    assert f"No browser plays {first}.mkv, but files that end in .mp4" in capsys.readouterr().out
+
+
 def test_export_writes_a_track_a_video(by_hand, tmp_path):
     assert run("export", by_hand[0], "-o", tmp_path / "tracks", "--format", "vtt") == 0
     assert sorted(path.name for path in (tmp_path / "tracks").iterdir()) == ["a.vtt", "x.vtt"]

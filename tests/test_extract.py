@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ import torch
 from skdgam import load
 from skdgam.cli import main
 from skdgam.datasets import FeatureFolder
+from skdgam.features.backbones import Backbone
 from skdgam.features.i3d import random_i3d_weights
+from skdgam.features.video import VideoFeatures
 from skdgam.formats import read_intervals
+from skdgam.methods import MILLocalizer
 
 RATE = 16_000
 SHORT = ["--set", "frames=2", "--set", "fps=2"]  # snippets for which I3D has little to do
@@ -197,6 +201,23 @@ def test_random_weights_try_things_out(videos, tmp_path, capsys):
     assert "random weights: its features mean nothing" in capsys.readouterr().err
 
 
+def test_a_model_of_ones_own_backbone_cannot_run(videos, tmp_path, capsys):
+    def describe(snippets):
+        return snippets.mean(axis=(1, 2, 3))
+
+    own = Backbone(describe, frames=4, resize=None, crop=48)
+    for backbone in (own, describe):
+        made = VideoFeatures(own).transform([videos / "dark.mp4", videos / "light.mp4"])
+        made.about = {
+            "extractor": [VideoFeatures(backbone)._extractor()],
+            **VideoFeatures(own).snippet_times(),
+        }
+        model = MILLocalizer(max_epochs=1, batch_size=1).fit(made, ["night", "day"])
+        model.save(tmp_path / "model.skdgam")
+        assert run("run", tmp_path / "model.skdgam", videos, "-o", tmp_path / "found.json") == 1
+        assert "a function or network of somebody's own has made" in capsys.readouterr().err
+
+
 # --- tables ---
 
 
@@ -212,6 +233,24 @@ def test_tables_need_to_be_told_their_windows(tmp_path, capsys):
     assert "TableFeatures needs rate and window and hop: --set rate=" in capsys.readouterr().err
     assert run(*made, "--set", "rate=50", "--set", "window=1", "--set", "hop=0.5") == 0
     assert FeatureFolder(tmp_path / "made").about["snippet_offset"] == 0.25
+
+
+# --- what is in a folder ---
+
+
+def test_hidden_files_and_a_table_beside_recordings_are_no_recordings(sounds, tmp_path, capsys):
+    for name in ("14 beep.wav", "15 knock.wav"):
+        shutil.copy(sounds / "new" / name, tmp_path)
+    shutil.copy(sounds / "new/14 beep.wav", tmp_path / ".hidden.wav")
+    (tmp_path / "._14 beep.wav").write_bytes(b"Mac")
+    (tmp_path / "labels.csv").write_text("video,label\n")
+    assert run("features", tmp_path, "-o", tmp_path / "made") == 0
+    assert "2 recordings, 78 snippets" in capsys.readouterr().out
+
+
+def test_a_model_of_sounds_cannot_run_on_videos(videos, trained, tmp_path, capsys):
+    assert run("run", trained, videos, "-o", tmp_path / "found.json") == 1
+    assert "was trained on each sound of a folder, and" in capsys.readouterr().err
 
 
 # --- what cannot be ---

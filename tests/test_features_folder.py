@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,40 @@ def test_two_recordings_of_one_name_are_refused(texts, folder, tmp_path):
     assert not folder.exists()
 
 
+def test_a_recording_that_is_given_twice_is_named(texts, folder):
+    with pytest.raises(ValueError, match=r"one\.txt and .*one\.txt would both be one\.npy"):
+        Letters().to_folder([texts[0], Path(str(texts[0]))], folder)
+
+
+def test_what_failed_after_a_change_keeps_no_features_of_before(texts, folder):
+    Letters().to_folder(texts, folder)
+    texts[1].write_text("")
+    with pytest.raises(ValueError, match="1 of 3 recordings failed"):
+        Letters().to_folder(texts, folder)
+    assert FeatureFolder(folder).names.tolist() == ["one", "ü – 2"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "empty"])
+def test_files_that_are_damaged_are_made_again(texts, folder, damage):
+    Letters().to_folder(texts, folder)
+    whole = (folder / "one.npy").read_bytes()
+    if damage == "other":
+        np.save(folder / "one.npy", np.zeros((7, 2)))
+    else:
+        (folder / "one.npy").write_bytes(whole[:-3] if damage == "cut" else b"")
+    Letters().to_folder(texts, folder)
+    assert (folder / "one.npy").read_bytes() == whole
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are text there")
+def test_a_name_that_is_no_text_is_written(tmp_path, folder):
+    path = os.fsencode(tmp_path) + b"/bad\xff.txt"
+    with open(path, "w") as file:
+        file.write("ab")
+    Letters().to_folder([os.fsdecode(path)], folder)
+    assert FeatureFolder(folder)[0].tolist() == [[1, 1]]
+
+
 def test_only_paths_have_names(folder):
     with pytest.raises(TypeError, match="was given int; use transform"):
         Letters().to_folder([3], folder)
@@ -176,7 +211,7 @@ def test_a_damaged_note_is_named(texts, folder, text):
     Letters().to_folder(texts, folder)
     (folder / "features.json").write_text(text)
     for act in (lambda: Letters().to_folder(texts, folder), lambda: FeatureFolder(folder)):
-        with pytest.raises(ValueError, match=r"features\.json is not what skdgam writes"):
+        with pytest.raises(ValueError, match=r"features\.json cannot be read as what skdgam"):
             act()
 
 

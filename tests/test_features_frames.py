@@ -200,6 +200,11 @@ def test_a_video_that_is_cut_off_is_told(tmp_path, clip):
         next(read_frames(mp4))
 
 
+def test_a_video_that_begins_late_is_not_cut_off(tmp_path, make_video):
+    path = make_video(tmp_path / "late.mkv", 5 + np.arange(50) / 25)
+    assert len(list(read_frames(path))) in (50, 175)  # as its file says when it starts, or not
+
+
 def test_a_remuxed_video_shows_the_same(tmp_path, clip):
     path = remuxed(clip("clip_vfr"), tmp_path / "v.mkv")
     # Matroska rounds times to milliseconds.

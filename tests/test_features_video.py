@@ -142,6 +142,44 @@ def test_a_backbone_that_makes_no_rows_is_told(videos):
         VideoFeatures(backbone).transform(videos)
 
 
+def test_a_class_in_place_of_a_backbone_is_told():
+    with pytest.raises(TypeError, match=r"backbone is the class Linear; pass an object of it"):
+        VideoFeatures(torch.nn.Linear).transform(["v.mp4"])
+
+
+def test_values_that_are_not_finite_name_the_second(videos):
+    def broken(snippets):
+        made = grey(snippets)
+        made[(made > 9).any(axis=1)] = np.nan
+        return made
+
+    features = VideoFeatures(Backbone(broken, 4, 25, None, 48))
+    with pytest.raises(ValueError, match=r"b\.mp4 .* not finite, the first at second 0\.32 \(2 of"):
+        features.transform(videos)
+
+
+def test_a_folder_is_no_video(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"is a folder; pass the files in it.*\*\.mp4"):
+        VideoFeatures(SMALL).features_of(tmp_path)
+
+
+def test_functions_of_one_name_are_told_apart(videos, tmp_path):
+    def describe(snippets):
+        return grey(snippets)
+
+    def made():
+        VideoFeatures(Backbone(describe, 4, 25, None, 48)).to_folder(videos, tmp_path / "made")
+
+    made()
+    made()
+
+    def describe(snippets):  # noqa: F811
+        return grey(snippets) + 1
+
+    with pytest.raises(ValueError, match=r"made otherwise: backbone="):
+        made()
+
+
 def test_threads_end_when_the_network_fails(videos):
     def fails(snippets):
         raise RuntimeError("out of memory")

@@ -58,15 +58,14 @@ def write_features(
         If two recordings have one name, the folder holds features that were made otherwise, or a
         file is in the way that was not made here.
     """
-    folder, paths = Path(folder), {_name(source): source for source in sources}
-    if len(paths) < len(sources):
-        one, other = next(
-            (paths[_name(source)], source) for source in sources if paths[_name(source)] != source
-        )
-        raise ValueError(
-            f"{other} and {one} would both be {_name(one)}.npy; each recording needs a name of its "
-            "own."
-        )
+    folder, paths = Path(folder), dict[str, Any]()
+    for source in sources:
+        other = paths.setdefault(_name(source), source)
+        if other is not source:
+            raise ValueError(
+                f"{other} and {source} would both be {_name(source)}.npy; each recording needs a "
+                "name of its own."
+            )
     known = read_about(folder)
     apart = None if known is None else differences(known["extractor"], about["extractor"])
     if apart:
@@ -82,8 +81,8 @@ def write_features(
     todo: list[str] = []
     for name, source in paths.items():
         digest, before = _digest(source), recordings.get(name, {})
-        is_made = digest and before.get("sha256") == digest and "n_snippets" in before
-        if is_made and _file(folder, name).exists():
+        is_same = digest is not None and before.get("sha256") == digest
+        if is_same and _is_whole(_file(folder, name), before.get("n_snippets")):
             yield source, before["n_snippets"]
         else:
             todo.append(name)
@@ -112,6 +111,7 @@ def _written(
 ) -> int | Exception:
     """Write the features of a recording, and how many snippets it has."""
     if isinstance(features, Exception):
+        _file(folder, name).unlink(missing_ok=True)  # of what the source was before it changed
         return features
     try:
         remove_parts(_file(folder, name))
@@ -121,6 +121,14 @@ def _written(
         return error
     recording["n_snippets"] = len(features)
     return len(features)
+
+
+def _is_whole(path: Path, n_snippets: Any) -> bool:
+    """Whether a file holds features of so many snippets."""
+    try:
+        return len(np.load(path, mmap_mode="r", allow_pickle=False)) == n_snippets
+    except (OSError, ValueError, TypeError, EOFError):
+        return False
 
 
 def read_about(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -135,8 +143,10 @@ def read_about(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     with suppress(FileNotFoundError, NotADirectoryError):
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(about, dict):
+                raise TypeError("it is no object of JSON")
             if about["format"] > FORMAT:
-                raise ValueError("it was written by a newer skdgam")
+                raise ValueError("it was written by a newer skdgam; update this one")
             check_times(about)
             if not all(isinstance(x, dict) for x in (about["extractor"], about["recordings"])):
                 raise TypeError("its parts are of other kinds")
@@ -144,8 +154,8 @@ def read_about(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
                 raise TypeError("its recordings are of other kinds")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(
-                f"{path} is not what skdgam writes beside features: {error!r}. Without it they are "
-                "features like any others."
+                f"{path} cannot be read as what skdgam writes beside features: {_said(error)}. "
+                "Without it they are features like any others."
             ) from error
         return about
     return None
@@ -158,6 +168,10 @@ def check_times(about: Mapping[str, Any]) -> None:
         raise ValueError(f"its snippets are {seconds!r} s long, from {offset!r} s on")
 
 
+def _said(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+
+
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Settings in which two extractors differ, in words; empty if in none."""
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
@@ -168,7 +182,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 def _note(folder: Path, whole: Mapping[str, Any]) -> None:
     with replacing(folder / ABOUT) as part:
-        part.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
+        part.write_text(json.dumps(whole, indent=1), encoding="utf-8")
 
 
 def _name(source: str | os.PathLike[str]) -> str:

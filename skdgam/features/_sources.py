@@ -1,9 +1,10 @@
 """What transformers from sources (files, tables) to snippet features share."""
 
 import hashlib
+import inspect
 import os
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import fields, is_dataclass
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from skdgam._features import Features
 from skdgam.features._folder import write_features
 
 __all__ = ["SourceTransformer", "refuse_folder", "rows_of", "tracked"]
@@ -52,6 +54,9 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         features : list of n float32 ndarrays of shape (n_snippets_i, n_features)
+            It has the attribute ``about``, by which a localizer knows how long a snippet is, and
+            refuses features that were made otherwise. Parts of it, such as ``features[:10]``, have
+            it, too; other lists that are made of its items do not.
 
         Raises
         ------
@@ -69,7 +74,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
                 if isinstance(result, Exception):
                     raise result
                 features[i] = result
-        return features
+        return Features(features, {"extractor": [self._extractor()], **self.snippet_times()})
 
     def features_of(self, source: Any) -> np.ndarray:
         """Make the features of one recording.
@@ -212,6 +217,10 @@ def as_json(value: Any) -> Any:
         return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if inspect.isfunction(value):
+        with suppress(OSError):  # where it cannot be read, as in an interactive shell
+            digest = hashlib.sha256(inspect.getsource(value).encode())
+            return f"{value.__qualname__}, source {digest.hexdigest()[:16]}"
     if hasattr(value, "state_dict"):  # a network
         digest = hashlib.sha256()
         for name, tensor in value.state_dict().items():

@@ -185,9 +185,10 @@ def _timed(path: Any, container: Any, stream: Any, damaged: str) -> Iterator[tup
             "frames a second. If it is of another rate, all intervals are off."
         )
     claimed = (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 10**6)
-    if claimed - last > MISSING + 1 / rate:
+    end = last + max(start, Fraction(0))  # some files count their duration from their own time 0
+    if claimed - end > MISSING + 1 / rate:
         _warn(
-            f"{path} ends at second {max(float(last), 0):g}, and should have {float(claimed):g}; "
+            f"{path} ends at second {max(float(end), 0):g}, and should have {float(claimed):g}; "
             "is it cut off?"
         )
 

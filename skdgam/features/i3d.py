@@ -124,8 +124,10 @@ def read_i3d_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of whatever kind unpickling stumbles over
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} cannot be read as weights of I3D: {reason}") from error
+        raise ValueError(
+            f"{path} cannot be read as weights of I3D: it is no file that torch has saved, is "
+            "damaged, or holds more than tensors."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path} holds no weights by name, as files of I3D do.")
     weights = {

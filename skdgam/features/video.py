@@ -17,7 +17,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdgam.features import flow, frames
-from skdgam.features._sources import SourceTransformer, rows_of
+from skdgam.features._sources import SourceTransformer, refuse_folder, rows_of
 from skdgam.features.backbones import SAMPLING, Backbone, named_backbone
 from skdgam.training.devices import resolve_device, shielded
 
@@ -176,17 +176,23 @@ class VideoFeatures(SourceTransformer):
         self, sources: Sequence[Any], names: Sequence[str]
     ) -> Generator[tuple[int, np.ndarray | Exception]]:
         # Before the first video, so that what is wrong is said before any work.
+        if isinstance(self.backbone, type):
+            raise TypeError(
+                f"backbone is the class {self.backbone.__name__}; pass an object of it, such as "
+                f"{self.backbone.__name__}(…)."
+            )
         frames.import_av()
         if self.stream == "flow":
             flow.import_cv2(self.flow)
         backbone, device = self._made_backbone(), resolve_device(self.device)
         with shielded():
             describe = backbone.on(device, PRECISIONS[self.precision])
-        return self._described(sources, backbone, describe)
+        return self._described(sources, names, backbone, describe)
 
     def _described(
         self,
         sources: Sequence[Any],
+        names: Sequence[str],
         backbone: Backbone,
         describe: Callable[[np.ndarray], np.ndarray],
     ) -> Generator[tuple[int, np.ndarray | Exception]]:
@@ -216,10 +222,23 @@ class VideoFeatures(SourceTransformer):
                 waiting = {j for j, _ in batch} | {-1}
                 for j in [j for j in ended if j not in waiting]:
                     error, found = ended.pop(j), rows.pop(j, [])
-                    yield j, np.stack(found) if error is None else error
+                    yield j, self._whole(names[j], found) if error is None else error
+
+    def _whole(self, name: str, rows: list[np.ndarray]) -> np.ndarray | Exception:
+        """Features of a video, all of which must be numbers."""
+        features = np.stack(rows)
+        wrong = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        if not len(wrong):
+            return features
+        second = wrong[0] * self.snippet_times()["snippet_seconds"]
+        return ValueError(
+            f"The backbone made values of {name} that are not finite, the first at second "
+            f"{second:g} ({len(wrong)} of {len(features)} snippets)."
+        )
 
     def _snippets(self, path: Path, backbone: Backbone, n_flow_jobs: int) -> Iterator[np.ndarray]:
         """Snippets of a video, uint8 (frames, crop, crop, channels)."""
+        refuse_folder(path, "*.mp4")
         n, hop, fps = self._sampling()
         images: Iterable[np.ndarray] = frames.read_frames(
             path, fps, backbone.resize, damaged=self.damaged

@@ -53,9 +53,9 @@ def warn_of_times(clock: SnippetClock, about: Mapping[str, Any] | None) -> None:
     told = about["snippet_seconds"], about["snippet_offset"]
     if not np.allclose((clock.seconds, clock.offset), told, rtol=1e-6, atol=1e-9):
         warnings.warn(
-            f"snippet_seconds={clock.seconds:g} and snippet_offset={clock.offset:g}, but the "
-            f"features were made with {told[0]:g} and {told[1]:g}; leave them out, and those are "
-            "taken.",
+            f"Snippets are taken for {clock.seconds:g} s, from {clock.offset:g} s on, but the "
+            f"features were made with snippet_seconds={told[0]:g} and snippet_offset={told[1]:g}; "
+            "set these, or fit on features that say so with neither of them set.",
             UserWarning,
             stacklevel=5,
         )
