@@ -140,12 +140,12 @@ def _is_whole(label: Any) -> bool:
 def tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     r"""Temporal intersection over union of every interval of `a` with every one of `b`.
 
-    :math:`|a \cap b| / |a \cup b|`, whatever their labels.
+    :math:`|a \cap b| / |a \cup b|`, whatever their labels. An interval of no length overlaps
+    nothing.
 
     Parameters
     ----------
     a, b : interval arrays of shape (n_a,) and (n_b,)
-        Every interval has a positive length.
 
     Returns
     -------
@@ -158,7 +158,8 @@ def tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     array([[0.25, 0.  ]])
     """
     shared = intersection(a, b)
-    return shared / ((a["end"] - a["start"])[:, None] + (b["end"] - b["start"]) - shared)
+    union = (a["end"] - a["start"])[:, None] + (b["end"] - b["start"]) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
