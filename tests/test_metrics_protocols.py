@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skdgam.intervals import make_intervals
+from skdgam.intervals import make_intervals, soft_non_maximum_suppression
 from skdgam.metrics import PROTOCOLS, average_precision, evaluate, mean_average_precision
 
 TENTHS = np.arange(1, 8) / 10
@@ -76,6 +76,21 @@ def test_real_detections(thumos14_test, shared_file, to_intervals, file, protoco
     found = read_detections(shared_file(f"data/{names[file]}"), thumos14_test, to_intervals)
     mean_ap = evaluate(thumos14_test, found, protocol, tiou_thresholds=TENTHS).mean_ap
     np.testing.assert_allclose(100 * mean_ap, expected, atol=0.0051)
+
+
+def test_real_detections_before_and_after_soft_suppression(shared_file, to_intervals):
+    database = json.loads(shared_file("data/thumos14_annotations.json").read_text())["database"]
+    truth = {
+        name: to_intervals(video["annotations"])
+        for name, video in database.items()
+        if video["subset"] == "train"
+    }
+    found = read_detections(shared_file("data/pmil_base_train.json.gz"), truth, to_intervals)
+    assert sum(map(len, found.values())) == 33_895
+    softly = {name: soft_non_maximum_suppression(v, margin=1.0) for name, v in found.items()}
+    for detected, expected in [(found, 9.8), (softly, 38.0)]:
+        mean_ap = mean_average_precision(truth, detected, TENTHS).mean()
+        assert 100 * mean_ap == pytest.approx(expected, abs=0.05)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
