@@ -59,10 +59,13 @@ def evaluate(
     -------
     evaluation : Bunch
         tiou_thresholds : ndarray of shape (n_thresholds,)
+            Those given, or those of the protocol.
         classes : ndarray of shape (n_classes,)
             Labels of the true intervals, sorted.
         average_precision : ndarray of shape (n_classes, n_thresholds), in [0, 1]
+            Of each class by itself; 0 without detections.
         mean_ap : ndarray of shape (n_thresholds,), in [0, 1]
+            Mean over the classes, or 0 if a class is not detected and the protocol has it so.
 
     Raises
     ------
