@@ -5,21 +5,25 @@ from decimal import ROUND_FLOOR, Context
 
 import numpy as np
 
+from skdgam._protocols import AMBIGUOUS, PROTOCOLS
 from skdgam._words import Refused, compare_classes, count, refuse_scores, say_alike, some
 
-__all__ = ["PROTOCOLS", "evaluate"]
+__all__ = ["ALL_PROTOCOLS", "evaluate"]
 
-PROTOCOLS = {
-    "thumos14": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
-    "activitynet": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
+ALL_PROTOCOLS = "all"
+SIDE_BY_SIDE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # thresholds of several protocols
+RULES = {
+    "left out": "left out",
+    "removed": "detections that share a snippet with one are left out",
+    "excused": "a detection that meets one is not false",
 }
 
 
 def evaluate(arguments):
     """Compare detections with annotated intervals, or with labels of whole recordings.
 
-    Average precision as the ActivityNet evaluation computes it, in percent. Detections in
-    videos without annotations are left out.
+    Average precision by the rules of a protocol, in percent. Detections in videos without
+    annotations are left out.
     """
     from skdgam.formats import read_intervals, read_labels
 
@@ -34,29 +38,53 @@ def evaluate(arguments):
 
 
 def _evaluate(arguments, truth):
-    from skdgam.metrics import average_precision, error_analysis
+    from skdgam.metrics import error_analysis
 
+    is_all = arguments.protocol == ALL_PROTOCOLS
+    if is_all and arguments.classes:
+        raise Refused(f"--classes is for one protocol: {', '.join(PROTOCOLS)}.")
     y_true = list(truth.values())
     refuse_scores(arguments.annotations, y_true)
     n_empty = sum(not len(video) for video in y_true)
     if n_empty:
         print(f"{count(n_empty, 'video')} without annotations: what is detected there is wrong.")
-    y_pred = _detections_of(arguments, truth, [video["label"] for video in y_true])
-    thresholds = PROTOCOLS[arguments.protocol]
+    clear = {name: video[video["label"].astype(str) != AMBIGUOUS] for name, video in truth.items()}
+    n_unclear = sum(map(len, y_true)) - sum(map(len, clear.values()))
+    if n_unclear:
+        rule = "each protocol has its rule" if is_all else PROTOCOLS[arguments.protocol].ambiguous
+        print(f"{count(n_unclear, 'ambiguous interval')}, of no class: {RULES.get(rule, rule)}.")
+    y_pred = _detections_of(arguments, truth, [video["label"] for video in clear.values()])
     y_pred = dict(zip(truth, y_pred, strict=True))  # by name, as messages have them
-    ap = 100 * average_precision(truth, y_pred, thresholds)
-    rows = {"mAP": ap.mean(axis=0)}
-    if arguments.classes:
-        rows = dict(zip(np.unique(np.concatenate(y_true)["label"]), ap, strict=True)) | rows
+    thresholds, rows = (_all_protocols if is_all else _one_protocol)(arguments, truth, y_pred)
     width = max(map(len, [*rows, "tIoU"]))
     print("tIoU".ljust(width), *(f"{t:6.2f}" for t in thresholds), "  mean")
     for name, values in rows.items():
-        print(name.ljust(width), *(f"{value:6.1f}" for value in [*values, values.mean()]))
+        print(name.ljust(width), *(f"{v:6.1f}" for v in 100 * np.append(values, values.mean())))
     if arguments.errors:
-        analysis = error_analysis(truth, y_pred)
+        analysis = error_analysis(clear, y_pred)
         print("\nmAP at tIoU 0.5 that each kind of error costs, and how many there are:")
         for kind, cost in analysis.cost.items():
             print(f"  {kind:<10} {100 * cost:5.1f} {analysis.count[kind]:7d}")
+
+
+def _one_protocol(arguments, truth, y_pred):
+    """Thresholds and the row of mAP, below those of the classes if asked."""
+    from skdgam.metrics import evaluate
+
+    found = evaluate(truth, y_pred, arguments.protocol)
+    classes = found.classes if arguments.classes else []
+    rows = dict(zip(classes, found.average_precision, strict=False)) | {"mAP": found.mean_ap}
+    return found.tiou_thresholds, rows
+
+
+def _all_protocols(_, truth, y_pred):
+    """Thresholds and a row of mAP for each protocol."""
+    from skdgam.metrics import evaluate
+
+    found = {
+        name: evaluate(truth, y_pred, name, tiou_thresholds=SIDE_BY_SIDE) for name in PROTOCOLS
+    }
+    return SIDE_BY_SIDE, {name: evaluation.mean_ap for name, evaluation in found.items()}
 
 
 def _evaluate_weakly(arguments, labels):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from skdgam import __version__, _commands, _evaluate, _extract
+from skdgam._protocols import PROTOCOLS
 from skdgam._words import Refused
 
 __all__ = ["main"]
@@ -204,9 +205,11 @@ def _parser():
     takes_background(evaluate)
     evaluate.add_argument(
         "--protocol",
-        choices=_evaluate.PROTOCOLS,
+        choices=[*PROTOCOLS, _evaluate.ALL_PROTOCOLS],
         default="thumos14",
-        help="which thresholds of tIoU",
+        help="whose rules and thresholds of tIoU: "
+        + "; ".join(f"{name} ({protocol.about})" for name, protocol in PROTOCOLS.items())
+        + "; all, side by side at tIoU 0.1 to 0.7. thumos14 by default",
     )
     evaluate.add_argument("--subset", help="of the annotations in JSON, such as validation")
     evaluate.add_argument("--classes", action="store_true", help="a row for each class, too")

@@ -16,7 +16,7 @@ PACKAGE = Path(skdgam.__file__).parent
 # Bottom to top; within a floor, a module may use those named before it.
 FLOORS = [
     [
-        *("_typing", "intervals", "clock", "sampling"),
+        *("_typing", "intervals", "clock", "sampling", "_protocols"),
         *("_names", "_labels", "_weights", "_features", "_validation"),
     ],
     [

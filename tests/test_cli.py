@@ -15,6 +15,7 @@ from skdgam._arguments import _parameter
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
 from skdgam.formats import read_intervals, write_intervals
+from skdgam.metrics import PROTOCOLS
 from skdgam.training.trainer import Trainer
 
 QUICK = ["--set", "max_epochs=3", "--set", "latent_dim=4", "--set", "random_state=0"]
@@ -216,6 +217,42 @@ def test_protocols_are_of_different_thresholds(by_hand, capsys):
     assert run("evaluate", *by_hand, "--protocol", "activitynet") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].split() == ["mAP", *["25.0"] * 7, *["0.0"] * 3, "17.5"]
+
+
+def test_all_protocols_are_printed_side_by_side(by_hand, capsys):
+    assert run("evaluate", *by_hand, "--subset", "test", "--protocol", "all") == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert lines[0].split() == ["tIoU", *(f"{t / 10:.2f}" for t in range(1, 8)), "mean"]
+    assert [line.split()[0] for line in lines[1:]] == [*PROTOCOLS]
+    # Rounded to snippets, [0, 5) and [0, 4) seconds are [0, 8) and [0, 6.25).
+    assert {tuple(line.split()[1:]) for line in lines[1:]} == {("50.0",) * 8}
+
+
+def test_classes_are_of_one_protocol(by_hand, capsys):
+    message = refused(capsys, "evaluate", *by_hand, "--protocol", "all", "--classes")
+    assert "--classes is for one protocol: thumos14, activitynet" in message
+
+
+@pytest.mark.parametrize(
+    ("protocol", "rule", "mean_ap"),
+    [
+        ("thumos14", "left out", "50.0"),
+        ("co2-net", "detections that share a snippet with one are left out", "100.0"),
+        ("thumos14-kit", "a detection that meets one is not false", "100.0"),
+    ],
+)
+def test_ambiguous_intervals_are_no_class(tmp_path, capsys, protocol, rule, mean_ap):
+    (tmp_path / "found.csv").write_text(
+        "video,start,end,label,score\na,0,5,jump,0.5\na,10,15,jump,0.9\n"
+    )
+    (tmp_path / "truth.csv").write_text("video,start,end,label\na,0,5,jump\na,10,15,Ambiguous\n")
+    files = [tmp_path / "found.csv", tmp_path / "truth.csv"]
+    assert run("evaluate", *files, "--protocol", protocol, "--errors") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"1 ambiguous interval, of no class: {rule}."
+    assert lines[3].split()[:2] == ["mAP", mean_ap]
+    assert "Only annotated" not in " ".join(lines)
+    assert lines[-1].split() == ["missed", "0.0", "0"]
 
 
 def test_weak_evaluation_by_hand(by_hand, tmp_path, capsys):

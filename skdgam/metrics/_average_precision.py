@@ -1,6 +1,6 @@
 """Average precision, as the ActivityNet evaluation computes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,10 @@ def average_precision(
     array([[0.25]])
     """
     thresholds = check_thresholds(tiou_thresholds)
-    classes, of_classes = _by_class(y_true, y_pred, thresholds, classes)
-    ap = np.full((len(classes), len(thresholds)), np.nan)
-    for row, hits, n_true in of_classes:
+    truth, detections = check_evaluation(y_true, y_pred)
+    labels, of_classes = by_class(truth, detections, thresholds, classes)
+    ap = np.full((len(labels), len(thresholds)), np.nan)
+    for row, hits, n_true, _ in of_classes:
         ap[row] = area_under_precision(hits, n_true)
     return ap
 
@@ -147,25 +148,55 @@ def precision_at_recall(
     """
     thresholds = check_thresholds(tiou_thresholds)
     levels = np.linspace(0, 1, 101) if recall is None else np.asarray(recall, dtype=np.float64)
-    classes, of_classes = _by_class(y_true, y_pred, thresholds, None)
-    precision = np.zeros((len(classes), len(thresholds), len(levels)))
-    for row, hits, n_true in of_classes:
+    truth, detections = check_evaluation(y_true, y_pred)
+    labels, of_classes = by_class(truth, detections, thresholds)
+    precision = np.zeros((len(labels), len(thresholds), len(levels)))
+    for row, hits, n_true, _ in of_classes:
         reached = np.cumsum(hits, axis=0) / n_true
-        highest = np.vstack([_monotone_precision(hits), np.zeros(len(thresholds))])
+        highest = np.vstack([_monotone(_precision(hits)), np.zeros(len(thresholds))])
         for k, of_threshold in enumerate(reached.T):
             # The first detection with which a level is reached, or the row of zeros.
             precision[row, k] = highest[np.searchsorted(of_threshold, levels - 1e-12), k]
     return precision
 
 
-def _by_class(
-    y_true: Sequence[Any],
-    y_pred: Sequence[np.ndarray],
+Matching = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def best_match(overlap: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Each detection takes the free interval that it overlaps most.
+
+    Parameters
+    ----------
+    overlap : ndarray of shape (n_detections, n_intervals), in [0, 1]
+        tIoU of the detections of a video and class, best score first, with its intervals.
+    thresholds : ndarray of shape (n_thresholds,)
+
+    Returns
+    -------
+    hits : ndarray of bool of shape (n_detections, n_thresholds)
+    """
+    # Of equal overlaps the later interval comes first, as in the ActivityNet evaluation.
+    return assign(overlap, thresholds, np.argsort(overlap, axis=1, kind="stable")[:, ::-1])
+
+
+def by_class(
+    truth: list[np.ndarray],
+    detections: list[np.ndarray],
     thresholds: np.ndarray,
-    classes: npt.ArrayLike | None,
-) -> tuple[np.ndarray, Iterator[tuple[int, np.ndarray, int]]]:
-    """Classes, and of those with ground truth: their row, hits best score first, and intervals."""
-    truth, detections = check_evaluation(y_true, y_pred)
+    classes: npt.ArrayLike | None = None,
+    match: Matching = best_match,
+) -> tuple[np.ndarray, Iterator[tuple[int, np.ndarray, int, np.ndarray]]]:
+    """Find the classes, and compare detections with true intervals for each of them.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_classes,)
+    of_classes : iterator
+        For each class with true intervals its row in `labels`; its hits, best score first
+        (n_found, n_thresholds); how many true intervals it has; and which of all detections, one
+        video behind the other, these are.
+    """
     if not truth:
         raise ValueError("y_true is empty; it must have one entry for each video.")
     truth_video, true = flatten(truth)
@@ -174,7 +205,7 @@ def _by_class(
     labels = np.unique(true["label"]) if classes is None else plain_labels(classes)
     check_same_kind(true["label"], labels, "classes")
 
-    def of_classes() -> Iterator[tuple[int, np.ndarray, int]]:
+    def of_classes() -> Iterator[tuple[int, np.ndarray, int, np.ndarray]]:
         for row, label in enumerate(labels):
             of_class = true["label"] == label
             if of_class.any():
@@ -184,8 +215,9 @@ def _by_class(
                     (truth_video[of_class], true[of_class]),
                     (found_video[is_found], found[is_found]),
                     thresholds,
+                    match,
                 )
-                yield row, hits, int(of_class.sum())
+                yield row, hits, int(of_class.sum()), is_found
 
     return labels, of_classes()
 
@@ -223,6 +255,7 @@ def _hits(
     truth: tuple[np.ndarray, np.ndarray],
     detections: tuple[np.ndarray, np.ndarray],
     thresholds: np.ndarray,
+    match: Matching,
 ) -> np.ndarray:
     """Which detections of one class, best score first, find an interval at which threshold.
 
@@ -235,16 +268,18 @@ def _hits(
         first, stop = np.searchsorted(found_video[by_video], [video, video + 1])
         rows = by_video[first:stop]
         first, stop = np.searchsorted(truth_video, [video, video + 1])
-        hits[rows] = _match(tiou(found[rows], true[first:stop]), thresholds)
+        hits[rows] = match(tiou(found[rows], true[first:stop]), thresholds)
     return hits
 
 
-def _match(overlap: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Assign detections (rows, best first) to intervals (columns) at each threshold."""
+def assign(overlap: np.ndarray, thresholds: np.ndarray, preference: np.ndarray) -> np.ndarray:
+    """Assign detections (rows, best first) to intervals (columns) at each threshold.
+
+    Row i of `preference` has the intervals in the order in which detection i asks for them; it
+    stops at the first that reaches no threshold.
+    """
     ascending = np.argsort(thresholds)
     n_reached = np.searchsorted(thresholds[ascending], overlap, side="right")
-    # Of equal overlaps the later interval comes first, as in the ActivityNet evaluation.
-    preference = np.argsort(overlap, axis=1, kind="stable")[:, ::-1]
     # Bit k of a mask stands for the k-th lowest threshold, so that one pass serves them all.
     taken = [0] * overlap.shape[1]
     hits = np.zeros((len(overlap), len(thresholds)), dtype=bool)
@@ -261,12 +296,27 @@ def _match(overlap: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return hits
 
 
-def area_under_precision(hits: np.ndarray, n_true: int) -> np.ndarray:
-    """Sum of recall steps times precision, at each threshold; `hits` has the best score first."""
-    return (_monotone_precision(hits) * hits).sum(axis=0) / n_true
+def area_under_precision(
+    hits: np.ndarray,
+    n_true: int,
+    counted: np.ndarray | bool = True,
+    interpolated: bool = True,
+) -> np.ndarray:
+    """Sum of recall steps times precision, at each threshold; `hits` has the best score first.
+
+    What is neither a hit nor `counted`, (n_found, n_thresholds), is no false detection.
+    """
+    precision = _precision(hits, counted)
+    if interpolated:
+        precision = _monotone(precision)
+    return (precision * hits).sum(axis=0) / n_true
 
 
-def _monotone_precision(hits: np.ndarray) -> np.ndarray:
+def _precision(hits: np.ndarray, counted: np.ndarray | bool = True) -> np.ndarray:
+    """Share of hits among the first detection, the first two, and so on, at each threshold."""
+    return np.cumsum(hits, axis=0) / np.maximum(np.cumsum(hits | counted, axis=0), 1)
+
+
+def _monotone(precision: np.ndarray) -> np.ndarray:
     """Highest precision with so many detections or more, at each threshold."""
-    precision = np.cumsum(hits, axis=0) / np.arange(1, len(hits) + 1)[:, None]
     return np.maximum.accumulate(precision[::-1])[::-1]
