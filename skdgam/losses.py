@@ -5,7 +5,9 @@ to which video and how much it counts: `membership` (n_videos, n_rows) holds the
 in the line of its video, and 0 elsewhere.
 """
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,6 +15,10 @@ from torch.nn import functional as F
 
 __all__ = [
     "classification_loss",
+    "coactivity",
+    "coactivity_loss",
+    "equal_shares",
+    "gaussian",
     "guidance",
     "guide_loss",
     "multilabel_loss",
@@ -56,7 +62,7 @@ def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 
     return weights @ values / mass.clamp_min(torch.finfo(values.dtype).tiny)
 
 
-def top_k_mean(logits: Sequence[Tensor], share: int) -> Tensor:
+def top_k_mean(logits: Sequence[Tensor], share: int, round_up: bool = False) -> Tensor:
     """Mean of the highest logits of each class in each video.
 
     Parameters
@@ -65,6 +71,8 @@ def top_k_mean(logits: Sequence[Tensor], share: int) -> Tensor:
         A video each.
     share : int
         One snippet in so many counts, and at least one.
+    round_up : bool, default=False
+        Whether a part of so many counts one snippet, too.
 
     Returns
     -------
@@ -75,7 +83,8 @@ def top_k_mean(logits: Sequence[Tensor], share: int) -> Tensor:
     >>> top_k_mean([torch.tensor([[1.0, 9.0], [4.0, 0.0], [2.0, 1.0], [3.0, 5.0]])], share=2)
     tensor([[3.5000, 7.0000]])
     """
-    pooled = [x.topk(max(len(x) // share, 1), dim=0).values.mean(dim=0) for x in logits]
+    counts = [math.ceil(len(x) / share) if round_up else max(len(x) // share, 1) for x in logits]
+    pooled = [x.topk(k, dim=0).values.mean(dim=0) for x, k in zip(logits, counts, strict=True)]
     return torch.stack(pooled)
 
 
@@ -90,6 +99,18 @@ def with_background(labels: Tensor, background: Tensor | float) -> Tensor:
     if not isinstance(background, Tensor):
         background = labels.new_full((len(labels),), background)
     return torch.cat([labels, background[:, None]], dim=1)
+
+
+def equal_shares(labels: Tensor) -> Tensor:
+    """Divide the labels (n_videos, n_classes) of each video by their number, if it has any.
+
+    Examples
+    --------
+    >>> equal_shares(torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]))
+    tensor([[0.0000, 0.5000, 0.5000],
+            [0.0000, 0.0000, 0.0000]])
+    """
+    return labels / labels.sum(dim=1, keepdim=True).clamp_min(1)
 
 
 def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -158,6 +179,72 @@ def probability_loss(probability: Tensor, target: Tensor) -> Tensor:
     """
     log, log_not = (p.log().clamp_min(-100) for p in (probability, 1 - probability))
     return -(target * log + (1 - target) * log_not).sum(dim=-1)
+
+
+def coactivity(features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    r"""What a video looks like where a class is, and where it is not, by attention over time.
+
+    With :math:`a_{tc} = \operatorname{softmax}_t(s_{tc})`, these are
+    :math:`\sum_t a_{tc} h_t` and :math:`\sum_t (1 - a_{tc}) h_t / (T - 1)`.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_snippets, n_features)
+        Of one video.
+    logits : Tensor of shape (n_snippets, n_classes)
+
+    Returns
+    -------
+    inside, outside : Tensors of shape (n_classes, n_features)
+
+    Examples
+    --------
+    >>> coactivity(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1))
+    (tensor([[2.]]), tensor([[2.]]))
+    """
+    attention = logits.softmax(dim=0)
+    outside = (1 - attention).T @ features / max(len(features) - 1, 1)
+    return attention.T @ features, outside
+
+
+def coactivity_loss(
+    one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], margin: float
+) -> Tensor:
+    r"""Hinge loss of each class that two videos share: alike where it is, unlike elsewhere.
+
+    With H inside and G outside of each video and the distance d = 1 − cosine, it is
+    :math:`\tfrac12 [d(H, H') - d(H, G') + m]_+ + \tfrac12 [d(H, H') - d(G, H') + m]_+`.
+
+    Parameters
+    ----------
+    one, other : pairs of Tensors of shape (n_classes, n_features)
+        As :func:`coactivity` returns them.
+    margin : float
+        m: how much the distance must be greater.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_classes,)
+
+    Examples
+    --------
+    >>> x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    >>> coactivity_loss((x, y), (x, y), 0.5), coactivity_loss((x, y), (x, x), 0.5)
+    (tensor([0.]), tensor([0.2500]))
+    """
+    (inside, outside), (inside_other, outside_other) = one, other
+    # The distance d is 1 − cosine, of which the ones cancel.
+    alike = F.cosine_similarity(inside, inside_other, dim=1)
+    unlike = F.cosine_similarity(inside, outside_other, dim=1)
+    unlike_other = F.cosine_similarity(outside, inside_other, dim=1)
+    return 0.5 * ((unlike - alike + margin).relu() + (unlike_other - alike + margin).relu())
+
+
+@lru_cache(maxsize=8)
+def gaussian(deviation: float, radius: int, device: torch.device) -> Tensor:
+    """Weights (2 * radius + 1,) of a Gaussian filter along time, as in Eq. 13."""
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
+    return torch.softmax(-0.5 * (offsets / deviation) ** 2, dim=0)
 
 
 def smooth(values: Tensor, neighbours: Tensor, kernel: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.mil import MILLocalizer
+from skdgam.methods.stpn import STPNLocalizer
 
-__all__ = ["METHODS", "BaSNetLocalizer", "MILLocalizer"]
+__all__ = ["METHODS", "BaSNetLocalizer", "MILLocalizer", "STPNLocalizer"]
 
-# The first one is the default.
+# The first one is the default, and the second one the simplest; then by year.
 METHODS: dict[str, type[BaseLocalizer]] = {
     "dgam": DGAMLocalizer,
     "mil": MILLocalizer,
+    "stpn": STPNLocalizer,
     "basnet": BaSNetLocalizer,
 }

@@ -1,6 +1,6 @@
 """One epoch of training: a pass over the videos for each stage of a method."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdgam.sampling import stratified_sample
+from skdgam.sampling import batches_of_pairs, stratified_sample
 from skdgam.training.batches import Batch, Deviates, DeviceFeatures, HostFeatures, split
 from skdgam.training.protocol import Stage
 
@@ -27,20 +27,32 @@ class Sampling:
         Videos in a step.
     refresh_every : int
         Epochs for which a draw of snippets is kept.
+    crops : bool
+        Whether the snippets of a longer video are consecutive ones from a random place, and not
+        one from each of equal parts.
     """
 
     n_snippets: int | None
     batch_size: int
     refresh_every: int
+    crops: bool = False
 
     def draw(self, lengths: np.ndarray, rng: np.random.Generator) -> list[slice | np.ndarray]:
         """Draw the snippets of each video that are trained on."""
         return [
             slice(None)
             if self.n_snippets is None or n <= self.n_snippets
-            else stratified_sample(n, self.n_snippets, rng)
+            else self._draw_of_longer(n, self.n_snippets, rng)
             for n in lengths.tolist()
         ]
+
+    def _draw_of_longer(
+        self, n: int, n_snippets: int, rng: np.random.Generator
+    ) -> slice | np.ndarray:
+        if not self.crops:
+            return stratified_sample(n, n_snippets, rng)
+        first = int(rng.integers(n - n_snippets, endpoint=True))
+        return slice(first, first + n_snippets)
 
 
 class Trainer:
@@ -160,7 +172,8 @@ class Trainer:
     ) -> dict[str, Tensor]:
         """Step over the videos in random order, and return each term of the loss.
 
-        That is one of shape (n_batches,). The last short batch is dropped.
+        That is one of shape (n_batches,). The last short batch is dropped. A stage that asks for
+        pairs has as many batches, of videos that are drawn.
         """
         (group,) = self._optimizers[stage.name].param_groups
         group["lr"] = self.learning_rate * stage.rate(self._progress)
@@ -170,10 +183,13 @@ class Trainer:
         rng = np.random.default_rng([self.seed, self.epoch, k])
         n_videos = len(features.lengths)
         size = min(self.sampling.batch_size, n_videos)
-        order = rng.permutation(n_videos)
+        if stage.n_pairs:
+            batches: Iterable[np.ndarray] = batches_of_pairs(is_labelled, stage.n_pairs, size, rng)
+        else:
+            order = rng.permutation(n_videos)
+            batches = (order[k : k + size] for k in range(0, n_videos - size + 1, size))
         of_batches = [
-            self._step(stage, order[first : first + size], features, is_labelled, drawn, rng)
-            for first in range(0, n_videos - size + 1, size)
+            self._step(stage, chosen, features, is_labelled, drawn, rng) for chosen in batches
         ]
         return {name: torch.stack([terms[name] for terms in of_batches]) for name in of_batches[0]}
 
@@ -194,7 +210,9 @@ class Trainer:
             lengths = np.minimum(lengths, n_snippets)
             counts_as = np.full_like(lengths, n_snippets)
         total: dict[str, Tensor] = {}
-        for piece in split(lengths, self.device, self.dtype):
+        n_pairs = min(stage.n_pairs, len(chosen) // 2)
+        whole = [np.arange(len(chosen))]
+        for piece in whole if n_pairs else split(lengths, self.device, self.dtype):
             batch = Batch(
                 x=features.rows(chosen[piece], drawn),
                 lengths=lengths[piece],
@@ -204,6 +222,7 @@ class Trainer:
                 weights=None if weights is None else weights[chosen[piece]],
                 epoch=self.epoch,
                 progress=self._progress,
+                n_pairs=n_pairs,
                 deviates=self._deviates,
                 rng=rng,
             )
