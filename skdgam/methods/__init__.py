@@ -10,13 +10,21 @@ from skdgam.dgam import DGAMLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
+from skdgam.methods.wtalc import WTALCLocalizer
 
-__all__ = ["METHODS", "BaSNetLocalizer", "MILLocalizer", "STPNLocalizer"]
+__all__ = [
+    "METHODS",
+    "BaSNetLocalizer",
+    "MILLocalizer",
+    "STPNLocalizer",
+    "WTALCLocalizer",
+]
 
 # The first one is the default, and the second one the simplest; then by year.
 METHODS: dict[str, type[BaseLocalizer]] = {
     "dgam": DGAMLocalizer,
     "mil": MILLocalizer,
     "stpn": STPNLocalizer,
+    "wtalc": WTALCLocalizer,
     "basnet": BaSNetLocalizer,
 }
