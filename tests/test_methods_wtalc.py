@@ -116,6 +116,7 @@ def test_what_was_pooled_in_training_is_pooled_in_localization(reference):
 
 def test_weights_begin_as_released(reference):
     network = WTALCLocalizer()._fresh_network(100, 20, seed=0)
-    assert not network.body.bias.any() and not network.classifier.bias.any()
+    assert not network.body.bias.any()
+    assert not network.classifier.bias.any()
     bound = np.sqrt(6 / 120)
     assert 0.98 * bound < network.classifier.weight.abs().max().item() <= bound

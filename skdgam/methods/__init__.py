@@ -7,6 +7,7 @@ put there, also by a program that uses the package, is known to ``skdgam.load`` 
 
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
+from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
@@ -15,6 +16,7 @@ from skdgam.methods.wtalc import WTALCLocalizer
 __all__ = [
     "METHODS",
     "BaSNetLocalizer",
+    "BackgroundModelingLocalizer",
     "MILLocalizer",
     "STPNLocalizer",
     "WTALCLocalizer",
@@ -26,5 +28,6 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "mil": MILLocalizer,
     "stpn": STPNLocalizer,
     "wtalc": WTALCLocalizer,
+    "background_modeling": BackgroundModelingLocalizer,
     "basnet": BaSNetLocalizer,
 }

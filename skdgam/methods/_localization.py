@@ -1,15 +1,20 @@
-"""Ways of localization that several methods were published with (numpy)."""
+"""Ways of localization that several methods were published with."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
+from sklearn.utils._param_validation import Interval, StrOptions
 
+from skdgam.base import BaseLocalizer
+from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, runs
-from skdgam.localization import Activation
+from skdgam.localization import Activation, check_proposal_thresholds
 from skdgam.proposals import interpolate, join_proposals, maximum_inside, mean_inside
 
-__all__ = ["logit_proposals", "weighted_tcam_proposals"]
+__all__ = ["WeightedTCAMLocalizer", "logit_proposals", "weighted_tcam_proposals"]
 
 POINTS = 24  # to a snippet, that proposals are looked for in
 
@@ -102,3 +107,35 @@ def logit_proposals(
             found.append((first, stop, column, score))
     first, stop, columns, scores = join_proposals(found)
     return make_intervals(first, stop, columns, scores)
+
+
+class WeightedTCAMLocalizer(BaseLocalizer):
+    """A method with an attention of two layers that localizes by :func:`weighted_tcam_proposals`.
+
+    Classes that are no more probable than `class_threshold` are not searched for.
+    """
+
+    _architecture = ("attention_width",)
+
+    attention_width: int = 256
+    learning_rate: float = 1e-3
+    proposal_threshold: Any = 0.05
+    min_snippets: int = 400
+    max_snippets: int | None = 400
+
+    _parameter_constraints = BaseLocalizer._parameter_constraints | {
+        "attention_width": [Interval(Integral, 1, None, closed="left")],
+        "localization": [StrOptions({"tcam"})],
+    }
+
+    def _propose(
+        self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()
+    ) -> np.ndarray:
+        proposals = weighted_tcam_proposals(
+            activation,
+            np.flatnonzero(activation.probability > self.class_threshold),
+            check_proposal_thresholds(self.proposal_threshold, self.localization),
+            others,
+            self.stream_weight,
+        )
+        return self._in_seconds(proposals, clock)

@@ -1,22 +1,19 @@
 """STPNLocalizer: sparse temporal pooling network."""
 
-from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import expit
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdgam import losses
-from skdgam.base import BaseLocalizer
-from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, xavier_uniform
-from skdgam.localization import Activation, check_proposal_thresholds
-from skdgam.methods._localization import weighted_tcam_proposals
+from skdgam.localization import Activation
+from skdgam.methods._localization import WeightedTCAMLocalizer
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -53,7 +50,7 @@ class STPNetwork(nn.Module):
         return attention, F.linear(batch.x, self.classifier.weight.to(batch.x.dtype)).float()
 
 
-class STPNLocalizer(BaseLocalizer):
+class STPNLocalizer(WeightedTCAMLocalizer):
     r"""Sparse temporal pooling network of Nguyen, Liu, Prasad and Han [1]_.
 
     An attention :math:`\lambda_t` weighs the snippets of a video. Their mean,
@@ -107,7 +104,6 @@ class STPNLocalizer(BaseLocalizer):
     (12,)
     """
 
-    _architecture = ("attention_width",)
     _network = STPNetwork
     _remedies = {0: "lower sparsity, or train longer", 1: "raise sparsity"}  # noqa: RUF012
     presets = {  # noqa: RUF012
@@ -121,17 +117,10 @@ class STPNLocalizer(BaseLocalizer):
         }
     }
 
-    attention_width: int = 256
     sparsity: float = 1e-4
-    learning_rate: float = 1e-3
-    proposal_threshold: Any = 0.05
-    min_snippets: int = 400
-    max_snippets: int | None = 400
 
-    _parameter_constraints = BaseLocalizer._parameter_constraints | {
-        "attention_width": [Interval(Integral, 1, None, closed="left")],
+    _parameter_constraints = WeightedTCAMLocalizer._parameter_constraints | {
         "sparsity": [Interval(Real, 0, None, closed="left")],
-        "localization": [StrOptions({"tcam"})],
     }
 
     def _stages(self) -> list[Stage]:
@@ -153,15 +142,3 @@ class STPNLocalizer(BaseLocalizer):
         bias = network.classifier.bias.detach().cpu().numpy()
         pooled = attention @ logits / len(attention)
         return Activation(attention, logits, bias, expit(pooled + bias))
-
-    def _propose(
-        self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()
-    ) -> np.ndarray:
-        proposals = weighted_tcam_proposals(
-            activation,
-            np.flatnonzero(activation.probability > self.class_threshold),
-            check_proposal_thresholds(self.proposal_threshold, self.localization),
-            others,
-            self.stream_weight,
-        )
-        return self._in_seconds(proposals, clock)
