@@ -21,9 +21,11 @@ __all__ = [
     "gaussian",
     "guidance",
     "guide_loss",
+    "imbalance_of_branches",
     "multilabel_loss",
     "pool",
     "probability_loss",
+    "similarity_of_branches",
     "smooth",
     "top_k_mean",
     "with_background",
@@ -238,6 +240,36 @@ def coactivity_loss(
     unlike = F.cosine_similarity(inside, outside_other, dim=1)
     unlike_other = F.cosine_similarity(outside, inside_other, dim=1)
     return 0.5 * ((unlike - alike + margin).relu() + (unlike_other - alike + margin).relu())
+
+
+def similarity_of_branches(scores: Tensor) -> Tensor:
+    r"""Cosine similarity of the branches' probabilities over time, a mean over pairs and classes.
+
+    :math:`\tfrac{1}{C+1} \sum_c \tfrac{1}{K(K-1)} \sum_{i \ne j}
+    \frac{P^i_c \cdot P^j_c}{\|P^i_c\| \|P^j_c\|}`.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n_snippets, n_branches, n_classes + 1)
+        Logits s of one video, of at least two branches.
+    """
+    probability = scores.softmax(dim=2).permute(2, 1, 0)  # class, branch, snippet
+    dots = probability @ probability.transpose(1, 2)
+    norms = probability.norm(dim=2)
+    similarity = dots / (norms[:, :, None] * norms[:, None] + 1e-6)
+    n_branches = scores.shape[1]
+    others = similarity.sum(dim=(1, 2)) - similarity.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return (others / (n_branches * (n_branches - 1))).mean()
+
+
+def imbalance_of_branches(scores: Tensor) -> Tensor:
+    r"""How much the branches differ in the mean magnitude of their scores.
+
+    :math:`\tfrac{1}{(C+1)K} \sum_{c,i} |m^i_c - \tfrac1K \sum_j m^j_c|` with
+    :math:`m^i_c = \tfrac1T \sum_t |s^i_{tc}|`; scores as for :func:`similarity_of_branches`.
+    """
+    magnitude = scores.abs().mean(dim=0)
+    return (magnitude - magnitude.mean(dim=0)).abs().mean()
 
 
 @lru_cache(maxsize=8)

@@ -4,6 +4,7 @@ import numpy as np
 
 __all__ = [
     "POINTS_PER_SNIPPET",
+    "contrast_between",
     "interpolate",
     "join_proposals",
     "joint_contrast",
@@ -47,6 +48,26 @@ def joint_contrast(
     """
     before = np.maximum(first - np.ceil((stop - first) / 4).astype(int), 0)
     after = np.minimum(stop + (stop - first) // 4, len(score))
+    return contrast_between(score, first, stop, before, after, eta)
+
+
+def contrast_between(
+    score: np.ndarray,
+    first: np.ndarray,
+    stop: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    eta: float,
+) -> np.ndarray:
+    """Mean score inside each run less η times one mean over [before, first) and [stop, after).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> edges = [np.array([edge]) for edge in (2, 4, 0, 5)]
+    >>> contrast_between(np.array([1.0, 2.0, 9.0, 7.0, 6.0, 0.0]), *edges, eta=1.0)
+    array([5.])
+    """
     n_outer = (first - before) + (after - stop)
     sum_before = mean_inside(score, before, first) * (first - before)
     sum_after = mean_inside(score, stop, after) * (after - stop)

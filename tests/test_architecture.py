@@ -53,7 +53,7 @@ FLOORS = [
         "dgam",
         "methods._localization",
         "methods.mil",
-        *("methods.stpn", "methods.wtalc", "methods.background", "methods.basnet"),
+        *("methods.stpn", "methods.wtalc", "methods.cmcs", "methods.background", "methods.basnet"),
         "methods",
     ],
     [

@@ -9,6 +9,7 @@ from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
+from skdgam.methods.cmcs import CMCSLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.wtalc import WTALCLocalizer
@@ -17,6 +18,7 @@ __all__ = [
     "METHODS",
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
+    "CMCSLocalizer",
     "MILLocalizer",
     "STPNLocalizer",
     "WTALCLocalizer",
@@ -28,6 +30,7 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "mil": MILLocalizer,
     "stpn": STPNLocalizer,
     "wtalc": WTALCLocalizer,
+    "cmcs": CMCSLocalizer,
     "background_modeling": BackgroundModelingLocalizer,
     "basnet": BaSNetLocalizer,
 }

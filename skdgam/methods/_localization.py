@@ -12,11 +12,33 @@ from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, runs
 from skdgam.localization import Activation, check_proposal_thresholds
-from skdgam.proposals import interpolate, join_proposals, maximum_inside, mean_inside
+from skdgam.proposals import (
+    contrast_between,
+    interpolate,
+    join_proposals,
+    maximum_inside,
+    mean_inside,
+)
 
-__all__ = ["WeightedTCAMLocalizer", "logit_proposals", "weighted_tcam_proposals"]
+__all__ = [
+    "WeightedTCAMLocalizer",
+    "frame_proposals",
+    "fused",
+    "logit_proposals",
+    "weighted_tcam_proposals",
+]
 
 POINTS = 24  # to a snippet, that proposals are looked for in
+FRAMES = 16  # of a snippet
+DILATION = 10, 9  # frames that a proposal gets more of before and behind
+
+
+def fused(of_streams: Sequence[np.ndarray], stream_weight: float) -> np.ndarray:
+    """Values of the first stream times its weight, and the mean of the others times the rest."""
+    own, *others = of_streams
+    if not others:
+        return own
+    return stream_weight * own + (1 - stream_weight) * np.mean(others, axis=0)
 
 
 def weighted_tcam_proposals(
@@ -51,11 +73,9 @@ def weighted_tcam_proposals(
         Times in snippets from the start of the video, labels as column indices, with scores.
     """
     attention = activation.attention[:, None].astype(np.float64)
-    own = fused = activation.tcam[:, classes].astype(np.float64)
-    if others:
-        theirs = np.mean([other.tcam[:, classes] for other in others], axis=0)
-        fused = stream_weight * own + (1 - stream_weight) * theirs
-    signal, score = (interpolate(attention * v, POINTS) for v in (expit(own), fused))
+    tcam = [stream.tcam[:, classes].astype(np.float64) for stream in (activation, *others)]
+    signal = interpolate(attention * expit(tcam[0]), POINTS)
+    score = interpolate(attention * fused(tcam, stream_weight), POINTS)
     found = []
     for k, column in enumerate(classes):
         for threshold in thresholds:
@@ -107,6 +127,51 @@ def logit_proposals(
             found.append((first, stop, column, score))
     first, stop, columns, scores = join_proposals(found)
     return make_intervals(first, stop, columns, scores)
+
+
+def frame_proposals(
+    probability: np.ndarray, classes: np.ndarray, mean_share: float, eta: float
+) -> np.ndarray:
+    """Proposals in frames where the scaled probability of a class exceeds its mean: as CMCS does.
+
+    The probability is scaled to [0, 1] in the video and interpolated to 16 frames a snippet, from
+    the first frame of the first snippet to that of the last one. Runs of frames become ten frames
+    longer before and nine behind. Their score is the mean inside, less η times one mean over a
+    quarter of their length, one frame at least, before and behind.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_snippets, n_classes), in [0, 1]
+    classes : ndarray of int of shape (n_selected,)
+    mean_share : float
+        What exceeds so many times the mean over the video is a proposal.
+    eta : float
+        Weight of the surroundings.
+
+    Returns
+    -------
+    proposals : interval array of shape (n_proposals,)
+        Times in snippets from the start of the video, labels as column indices, with scores.
+    """
+    n_frames = FRAMES * (len(probability) - 1) + 1
+    found = []
+    for column in classes:
+        values = probability[:, [column]] - probability[:, column].min()
+        values = values / (values.max() or 1.0)
+        points = interpolate(values, FRAMES)[:n_frames, 0]
+        mask = np.zeros(n_frames, dtype=bool)
+        for a, b in zip(*runs(points > mean_share * points.mean()), strict=True):
+            mask[max(a - DILATION[0], 0) : b + DILATION[1]] = True
+        first, stop = runs(mask)
+        quarter = (stop - first) / 4
+        before = np.minimum(np.trunc(first - quarter), first - 1).astype(int)
+        before = np.where(before < 0, first, before)  # as released, this side then counts nothing
+        after = np.maximum(np.trunc(stop + quarter), stop + 1).astype(int)
+        after = np.minimum(after, n_frames)
+        score = contrast_between(points, first, stop, before, after, eta)
+        found.append((first, stop, column, score))
+    first, stop, columns, scores = join_proposals(found)
+    return make_intervals(first / FRAMES, stop / FRAMES, columns, scores)
 
 
 class WeightedTCAMLocalizer(BaseLocalizer):
