@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ __all__ = [
     "guidance",
     "guide_loss",
     "imbalance_of_branches",
+    "marginal_weights",
     "multilabel_loss",
     "pool",
     "probability_loss",
@@ -30,6 +32,8 @@ __all__ = [
     "top_k_mean",
     "with_background",
 ]
+
+MOST_NODES = 256  # of a quadrature, which is exact for polynomials of twice this degree
 
 
 def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 0.0) -> Tensor:
@@ -62,6 +66,46 @@ def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 
     weights = membership * attention
     mass = weights.sum(dim=-1, keepdim=True) + offset
     return weights @ values / mass.clamp_min(torch.finfo(values.dtype).tiny)
+
+
+def marginal_weights(probability: Tensor) -> Tensor:
+    r"""Weight of each snippet in the mean of those that are kept, each by its own probability.
+
+    Snippets are kept independently, :math:`z_t \sim \text{Bernoulli}(p_t)`. The expected mean of
+    the kept ones, which is 0 where none is, is :math:`\sum_t \omega_t x_t` with
+
+    .. math:: \omega_t = p_t\, E\Bigl[\tfrac{1}{1 + \sum_{u \ne t} z_u}\Bigr]
+        = p_t \int_0^1 \prod_{u \ne t} (1 - p_u + p_u s)\, ds.
+
+    The integrand is a polynomial, for which Gauss-Legendre quadrature is exact up to 512 snippets.
+
+    Parameters
+    ----------
+    probability : Tensor of shape (n_snippets,), in [0, 1]
+        Of one video.
+
+    Returns
+    -------
+    weights : Tensor of shape (n_snippets,), in [0, 1]
+        Their sum is the probability that any snippet is kept.
+
+    Examples
+    --------
+    >>> marginal_weights(torch.tensor([1.0, 0.5]))  # (1 + 1/2) / 2, and half of 1/2
+    tensor([0.7500, 0.2500])
+    """
+    n_nodes = min(math.ceil(len(probability) / 2), MOST_NODES)
+    nodes, weights = (torch.as_tensor(a).to(probability) for a in _quadrature(n_nodes))
+    log_factors = torch.log1p(-probability * (1 - nodes)[:, None])  # node, snippet
+    others = log_factors.sum(dim=1, keepdim=True) - log_factors
+    return probability * (weights @ others.exp())
+
+
+@lru_cache(maxsize=512)
+def _quadrature(n_nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes in (0, 1) and weights of Gauss-Legendre quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
+    return (nodes + 1) / 2, weights / 2
 
 
 def top_k_mean(logits: Sequence[Tensor], share: int, round_up: bool = False) -> Tensor:

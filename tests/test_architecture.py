@@ -53,7 +53,14 @@ FLOORS = [
         "dgam",
         "methods._localization",
         "methods.mil",
-        *("methods.stpn", "methods.wtalc", "methods.cmcs", "methods.background", "methods.basnet"),
+        *(
+            "methods.stpn",
+            "methods.wtalc",
+            "methods.cmcs",
+            "methods.maan",
+            "methods.background",
+            "methods.basnet",
+        ),
         "methods",
     ],
     [

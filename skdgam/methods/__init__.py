@@ -10,6 +10,7 @@ from skdgam.dgam import DGAMLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
+from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.wtalc import WTALCLocalizer
@@ -19,6 +20,7 @@ __all__ = [
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
+    "MAANLocalizer",
     "MILLocalizer",
     "STPNLocalizer",
     "WTALCLocalizer",
@@ -31,6 +33,7 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "stpn": STPNLocalizer,
     "wtalc": WTALCLocalizer,
     "cmcs": CMCSLocalizer,
+    "maan": MAANLocalizer,
     "background_modeling": BackgroundModelingLocalizer,
     "basnet": BaSNetLocalizer,
 }
