@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "center_distances",
     "classification_loss",
     "coactivity",
     "coactivity_loss",
@@ -284,6 +285,35 @@ def coactivity_loss(
     unlike = F.cosine_similarity(inside, outside_other, dim=1)
     unlike_other = F.cosine_similarity(outside, inside_other, dim=1)
     return 0.5 * ((unlike - alike + margin).relu() + (unlike_other - alike + margin).relu())
+
+
+def center_distances(features: Tensor, logits: Tensor, centers: Tensor) -> Tensor:
+    r"""Squared distance of what a video looks like where a class is from the center of the class.
+
+    With :math:`a_{tc} = \operatorname{softmax}_t(s_{tc})`, or 0 where that is below its mean, it
+    is :math:`\| \sum_t a_{tc} h_t / \sum_t a_{tc} - o_c \|^2`.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_snippets, n_features)
+        Of one video.
+    logits : Tensor of shape (n_snippets, n_classes)
+    centers : Tensor of shape (n_classes, n_features)
+
+    Returns
+    -------
+    distances : Tensor of shape (n_classes,)
+
+    Examples
+    --------
+    >>> features, logits = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [9.0]])
+    >>> center_distances(features, logits, torch.tensor([[1.0]]))
+    tensor([4.])
+    """
+    attention = logits.softmax(dim=0)
+    attention = torch.where(attention < attention.mean(dim=0), 0.0, attention)
+    inside = attention.T @ features / attention.sum(dim=0)[:, None]
+    return (inside - centers).square().sum(dim=1)
 
 
 def similarity_of_branches(scores: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ FLOORS = [
             "methods.cmcs",
             "methods.maan",
             "methods.background",
+            "methods.threecnet",
             "methods.basnet",
         ),
         "methods",

@@ -257,6 +257,22 @@ def test_steps_are_those_of_adam_as_the_stage_wants_it(features):
     torch.testing.assert_close(trainer.network.left, network.left)
 
 
+def test_plain_descent_goes_down_the_gradient_and_leaves_adam_the_rest(features):
+    stage, seen = spying(Stage("both", ("left", "right"), right_losses, plain={"left": 1e-3}))
+    trainer = make_trainer(stage, batch_size=5)
+    right = trainer.network.right.detach().clone()
+    run(trainer, features)
+    by_hand = Pair()
+    rng = np.random.default_rng([0, 0, 0])
+    rng.permutation(5)
+    object.__setattr__(seen[0], "rng", rng)
+    right_losses(by_hand, seen[0])["right"][1].backward()
+    expected = by_hand.left - 1e-3 * by_hand.left.grad
+    torch.testing.assert_close(trainer.network.left, expected)
+    assert (trainer.network.right - right).abs().tolist() == pytest.approx([1e-2, 1e-2], rel=1e-3)
+    assert [*trainer.state()["moments"]["both"]] == [0]
+
+
 def test_the_loss_is_the_weighted_sum_of_the_terms(features):
     def losses(network, batch):
         return {"once": (1.0, network.left.sum()), "thrice": (-3.0, network.left.sum())}

@@ -13,6 +13,7 @@ from skdgam.methods.cmcs import CMCSLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
+from skdgam.methods.threecnet import ThreeCNetLocalizer
 from skdgam.methods.wtalc import WTALCLocalizer
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MAANLocalizer",
     "MILLocalizer",
     "STPNLocalizer",
+    "ThreeCNetLocalizer",
     "WTALCLocalizer",
 ]
 
@@ -35,5 +37,6 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "cmcs": CMCSLocalizer,
     "maan": MAANLocalizer,
     "background_modeling": BackgroundModelingLocalizer,
+    "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
 }

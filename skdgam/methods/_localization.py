@@ -91,6 +91,7 @@ def logit_proposals(
     thresholds: Iterable[float],
     video_logits: np.ndarray,
     video_weight: float,
+    least: float | None = None,
 ) -> np.ndarray:
     """Proposals where the logit of a class is high in relation to its range: as W-TALC does.
 
@@ -109,6 +110,8 @@ def logit_proposals(
     video_logits : ndarray of shape (n_classes,)
         Pooled logits.
     video_weight : float
+    least : float, optional
+        Where the range begins, in place of the least logit.
 
     Returns
     -------
@@ -118,9 +121,9 @@ def logit_proposals(
     found = []
     for column in classes:
         logits = activation.tcam[:, column].astype(np.float64)
-        least, most = logits.min(), logits.max()
+        begin, most = logits.min() if least is None else least, logits.max()
         for threshold in thresholds:
-            first, stop = runs(logits > least + threshold * (most - least))
+            first, stop = runs(logits > begin + threshold * (most - begin))
             is_long = stop - first > 1
             first, stop = first[is_long], stop[is_long]
             score = maximum_inside(logits, first, stop) + video_weight * video_logits[column]

@@ -1,7 +1,7 @@
 """What a method brings to the engine: stages of training."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -38,6 +38,9 @@ class Stage(NamedTuple):
     n_pairs : int, default=0
         Pairs of videos with a class in common that each batch begins with. With any, batches are
         drawn by :func:`skdgam.sampling.batches_of_pairs`, and come in one piece.
+    plain : dict from str to float
+        How the names of those of its parameters begin that plain gradient descent trains in place
+        of Adam, without decay, and its learning rate.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Stage(NamedTuple):
     cosine: bool = False
     late_rate: float = 1.0
     n_pairs: int = 0
+    plain: Mapping[str, float] = {}
 
     def rate(self, progress: float) -> float:
         """Share of the learning rate when the training is so far, from 0 to 1."""

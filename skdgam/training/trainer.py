@@ -92,13 +92,25 @@ class Trainer:
         self._set_seed(seed)
         self._optimizers = {
             stage.name: torch.optim.Adam(
-                list(self._learned(stage).values()),
+                [p for name, p in self._learned(stage).items() if _rate(stage, name) is None],
                 lr=learning_rate,
                 betas=stage.betas,
                 weight_decay=stage.weight_decay,
                 fused=self.device.type in ("cpu", "cuda"),
             )
             for stage in stages
+        }
+        # Without momentum, so that there is no state to go on with.
+        self._descents = {
+            stage.name: torch.optim.SGD(
+                [
+                    {"params": [p], "lr": rate}
+                    for name, p in self._learned(stage).items()
+                    if (rate := _rate(stage, name)) is not None
+                ]
+            )
+            for stage in stages
+            if stage.plain
         }
 
     def _set_seed(self, seed: int) -> None:
@@ -230,8 +242,10 @@ class Trainer:
             torch.stack([weight * value for weight, value in terms.values()]).sum().backward()
             for name, (_, value) in terms.items():
                 total[name] = value.detach() + total.get(name, 0)
-        self._optimizers[stage.name].step()
-        self._optimizers[stage.name].zero_grad()
+        for optimizer in (self._optimizers[stage.name], self._descents.get(stage.name)):
+            if optimizer is not None:
+                optimizer.step()
+                optimizer.zero_grad()
         return total
 
     def weights(self) -> dict[str, Tensor]:
@@ -296,6 +310,11 @@ class Trainer:
                 sizes = dict.fromkeys(("exp_avg", "exp_avg_sq"), tuple(parameters[index].shape))
                 if {k: v.shape for k, v in of_parameter.items()} != sizes | {"step": ()}:
                     raise ValueError(f"the moments of Adam are not those of parameter {index}")
+
+
+def _rate(stage: Stage, name: str) -> float | None:
+    """Learning rate of a parameter that plain gradient descent trains."""
+    return next((rate for begin, rate in stage.plain.items() if name.startswith(begin)), None)
 
 
 def _not_finite(losses: dict[str, dict[str, np.ndarray]]) -> str | None:
