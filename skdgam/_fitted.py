@@ -36,6 +36,7 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
     _network: ClassVar[Callable[..., nn.Module]]
     _architecture: ClassVar[tuple[str, ...]] = ()
     _remedies: ClassVar[dict[int, str]] = {0: "train longer", 1: "scale the features"}
+    _crops: ClassVar[bool] = False  # as Sampling.crops
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     # Titles and names of the loss terms that are drawn together.
     loss_groups: ClassVar[dict[str, tuple[str, ...]]] = {}
@@ -195,6 +196,10 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
             others=others,
             stream_weight=self.stream_weight,
         )
+        return self._in_seconds(proposals, clock)
+
+    def _in_seconds(self, proposals: np.ndarray, clock: SnippetClock) -> np.ndarray:
+        """Proposals in seconds, by their labels, from those in snippets, by columns."""
         return make_intervals(
             clock.to_seconds(proposals["start"]),
             clock.to_seconds(proposals["end"]),

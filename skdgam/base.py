@@ -370,6 +370,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             n_snippets=self.n_snippets,
             batch_size=self.batch_size,
             refresh_every=self.refresh_every,
+            crops=self._crops,
         )
         return Trainer(
             network.to(device),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from skdgam.training.batches import Batch
 
-__all__ = ["Linear", "TemporalConv", "initialize"]
+__all__ = ["Linear", "TemporalConv", "initialize", "xavier_uniform"]
 
 
 class Linear(nn.Linear):
@@ -64,6 +64,19 @@ class TemporalConv(Linear):
     def forward(self, x: Tensor, batch: "Batch") -> Tensor:  # type: ignore[override]
         """Map the rows x (n_rows, n_inputs) of a batch to (n_rows, n_outputs)."""
         return super().forward(batch.windows(x, self.radius, self.padding))
+
+
+def xavier_uniform(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of all linear layers by the rule of Glorot, and set their biases to 0.
+
+    They are uniform in ±√(6 / (n_inputs + n_outputs)). A network whose layers are to begin so
+    calls it in its method ``initialize(generator)``.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def initialize(network: nn.Module, generator: torch.Generator) -> None:

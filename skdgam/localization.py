@@ -9,21 +9,23 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit
 
 from skdgam.intervals import make_intervals, runs
+from skdgam.proposals import (
+    POINTS_PER_SNIPPET,
+    interpolate,
+    join_proposals,
+    separate_contrast,
+)
 
 __all__ = [
     "Activation",
     "activation_proposals",
     "attention_proposals",
     "check_proposal_thresholds",
-    "interpolate",
-    "join_proposals",
-    "joint_contrast",
     "propose",
     "select_classes",
     "tcam_proposals",
 ]
 
-POINTS_PER_SNIPPET = 20
 DEFAULT_THRESHOLD: dict[str, float | tuple[float, ...]] = {
     "activation": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     "tcam": 0.05,
@@ -222,7 +224,7 @@ def activation_proposals(
         edges = [runs(values > threshold * values.max()) for threshold in thresholds]
         first, stop = np.unique(np.concatenate(edges, axis=1), axis=1)
         side = np.ceil((stop - first) / 4).astype(int)
-        contrast = _outer_inner_contrast(values, first, stop, side, eta)
+        contrast = separate_contrast(values, first, stop, side, eta)
         contrast += VIDEO_SHARE * activation.probability[classes[column]]
         score = expit(SCORE_SLOPE * (contrast - EVEN_CONTRAST))
         found.append((first, stop, column, score))
@@ -295,7 +297,7 @@ def tcam_proposals(
     found = [
         (
             *(first, stop, column),
-            _outer_inner_contrast(score[:, column], first, stop, (stop - first) // 4 + 1, eta),
+            separate_contrast(score[:, column], first, stop, (stop - first) // 4 + 1, eta),
         )
         for column in range(len(classes))
         for threshold in thresholds
@@ -372,53 +374,3 @@ def attention_proposals(
         found += [(firsts, stops, column, score[:, column]) for column in range(len(classes))]
     first, stop, column, score = join_proposals(found)
     return make_intervals(first, stop, classes[column], score)
-
-
-def interpolate(values: np.ndarray, points: int = POINTS_PER_SNIPPET) -> np.ndarray:
-    """Interpolate values (n_snippets, k) linearly to (n_snippets * points, k).
-
-    Point j lies at snippet ``j / points``; beyond the last snippet, values are extrapolated.
-    """
-    last = 2 * values[-1:] - values[-2:-1] if len(values) > 1 else values
-    left, right = values, np.concatenate([values[1:], last])
-    share = np.arange(points)[:, None] / points
-    return (left[:, None] + share * (right - left)[:, None]).reshape(-1, values.shape[1])
-
-
-def _outer_inner_contrast(
-    score: np.ndarray, first: np.ndarray, stop: np.ndarray, side: np.ndarray, eta: float
-) -> np.ndarray:
-    """Mean score (n_points,) inside each run less η times the means of `side` points beside it."""
-    before = _mean(score, np.maximum(first - side, 0), first)
-    after = _mean(score, stop, np.minimum(stop + side, len(score)))
-    return _mean(score, first, stop) - eta * (before + after)
-
-
-def joint_contrast(
-    score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float
-) -> np.ndarray:
-    """Mean score (n_points,) inside each run less η times one mean over both sides together.
-
-    Each side is a quarter of the run long, rounded up before it and down behind it. Without any
-    points there, the outer mean is 0.
-    """
-    before = np.maximum(first - np.ceil((stop - first) / 4).astype(int), 0)
-    after = np.minimum(stop + (stop - first) // 4, len(score))
-    n_outer = (first - before) + (after - stop)
-    sum_before = _mean(score, before, first) * (first - before)
-    sum_after = _mean(score, stop, after) * (after - stop)
-    return _mean(score, first, stop) - eta * (sum_before + sum_after) / np.maximum(n_outer, 1)
-
-
-def _mean(values: np.ndarray, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Mean of values[first[k]:stop[k]] for each k, and 0 where that is empty."""
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return (sums[stop] - sums[first]) / np.maximum(stop - first, 1)
-
-
-def join_proposals(found: list[tuple]) -> tuple[np.ndarray, ...]:
-    """Concatenate (first, stop, column, score) of all classes and thresholds; column is one."""
-    found = [(np.zeros(0, dtype=int),) * 2 + (0, np.zeros(0)), *found]
-    column = np.repeat([c for _, _, c, _ in found], [len(first) for first, *_ in found])
-    first, stop, score = (np.concatenate([item[k] for item in found]) for k in (0, 1, 3))
-    return first, stop, column, score

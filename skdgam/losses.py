@@ -5,23 +5,36 @@ to which video and how much it counts: `membership` (n_videos, n_rows) holds the
 in the line of its video, and 0 elsewhere.
 """
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "center_distances",
     "classification_loss",
+    "coactivity",
+    "coactivity_loss",
+    "equal_shares",
+    "gaussian",
     "guidance",
     "guide_loss",
+    "imbalance_of_branches",
+    "marginal_weights",
     "multilabel_loss",
     "pool",
     "probability_loss",
+    "similarity_of_branches",
     "smooth",
     "top_k_mean",
     "with_background",
 ]
+
+MOST_NODES = 256  # of a quadrature, which is exact for polynomials of twice this degree
 
 
 def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 0.0) -> Tensor:
@@ -56,7 +69,47 @@ def pool(values: Tensor, attention: Tensor, membership: Tensor, offset: float = 
     return weights @ values / mass.clamp_min(torch.finfo(values.dtype).tiny)
 
 
-def top_k_mean(logits: Sequence[Tensor], share: int) -> Tensor:
+def marginal_weights(probability: Tensor) -> Tensor:
+    r"""Weight of each snippet in the mean of those that are kept, each by its own probability.
+
+    Snippets are kept independently, :math:`z_t \sim \text{Bernoulli}(p_t)`. The expected mean of
+    the kept ones, which is 0 where none is, is :math:`\sum_t \omega_t x_t` with
+
+    .. math:: \omega_t = p_t\, E\Bigl[\tfrac{1}{1 + \sum_{u \ne t} z_u}\Bigr]
+        = p_t \int_0^1 \prod_{u \ne t} (1 - p_u + p_u s)\, ds.
+
+    The integrand is a polynomial, for which Gauss-Legendre quadrature is exact up to 512 snippets.
+
+    Parameters
+    ----------
+    probability : Tensor of shape (n_snippets,), in [0, 1]
+        Of one video.
+
+    Returns
+    -------
+    weights : Tensor of shape (n_snippets,), in [0, 1]
+        Their sum is the probability that any snippet is kept.
+
+    Examples
+    --------
+    >>> marginal_weights(torch.tensor([1.0, 0.5]))  # (1 + 1/2) / 2, and half of 1/2
+    tensor([0.7500, 0.2500])
+    """
+    n_nodes = min(math.ceil(len(probability) / 2), MOST_NODES)
+    nodes, weights = (torch.as_tensor(a).to(probability) for a in _quadrature(n_nodes))
+    log_factors = torch.log1p(-probability * (1 - nodes)[:, None])  # node, snippet
+    others = log_factors.sum(dim=1, keepdim=True) - log_factors
+    return probability * (weights @ others.exp())
+
+
+@lru_cache(maxsize=512)
+def _quadrature(n_nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes in (0, 1) and weights of Gauss-Legendre quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
+    return (nodes + 1) / 2, weights / 2
+
+
+def top_k_mean(logits: Sequence[Tensor], share: int, round_up: bool = False) -> Tensor:
     """Mean of the highest logits of each class in each video.
 
     Parameters
@@ -65,6 +118,8 @@ def top_k_mean(logits: Sequence[Tensor], share: int) -> Tensor:
         A video each.
     share : int
         One snippet in so many counts, and at least one.
+    round_up : bool, default=False
+        Whether a part of so many counts one snippet, too.
 
     Returns
     -------
@@ -75,7 +130,8 @@ def top_k_mean(logits: Sequence[Tensor], share: int) -> Tensor:
     >>> top_k_mean([torch.tensor([[1.0, 9.0], [4.0, 0.0], [2.0, 1.0], [3.0, 5.0]])], share=2)
     tensor([[3.5000, 7.0000]])
     """
-    pooled = [x.topk(max(len(x) // share, 1), dim=0).values.mean(dim=0) for x in logits]
+    counts = [math.ceil(len(x) / share) if round_up else max(len(x) // share, 1) for x in logits]
+    pooled = [x.topk(k, dim=0).values.mean(dim=0) for x, k in zip(logits, counts, strict=True)]
     return torch.stack(pooled)
 
 
@@ -90,6 +146,18 @@ def with_background(labels: Tensor, background: Tensor | float) -> Tensor:
     if not isinstance(background, Tensor):
         background = labels.new_full((len(labels),), background)
     return torch.cat([labels, background[:, None]], dim=1)
+
+
+def equal_shares(labels: Tensor) -> Tensor:
+    """Divide the labels (n_videos, n_classes) of each video by their number, if it has any.
+
+    Examples
+    --------
+    >>> equal_shares(torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]))
+    tensor([[0.0000, 0.5000, 0.5000],
+            [0.0000, 0.0000, 0.0000]])
+    """
+    return labels / labels.sum(dim=1, keepdim=True).clamp_min(1)
 
 
 def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -158,6 +226,131 @@ def probability_loss(probability: Tensor, target: Tensor) -> Tensor:
     """
     log, log_not = (p.log().clamp_min(-100) for p in (probability, 1 - probability))
     return -(target * log + (1 - target) * log_not).sum(dim=-1)
+
+
+def coactivity(features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    r"""What a video looks like where a class is, and where it is not, by attention over time.
+
+    With :math:`a_{tc} = \operatorname{softmax}_t(s_{tc})`, these are
+    :math:`\sum_t a_{tc} h_t` and :math:`\sum_t (1 - a_{tc}) h_t / (T - 1)`.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_snippets, n_features)
+        Of one video.
+    logits : Tensor of shape (n_snippets, n_classes)
+
+    Returns
+    -------
+    inside, outside : Tensors of shape (n_classes, n_features)
+
+    Examples
+    --------
+    >>> coactivity(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1))
+    (tensor([[2.]]), tensor([[2.]]))
+    """
+    attention = logits.softmax(dim=0)
+    outside = (1 - attention).T @ features / max(len(features) - 1, 1)
+    return attention.T @ features, outside
+
+
+def coactivity_loss(
+    one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], margin: float
+) -> Tensor:
+    r"""Hinge loss of each class that two videos share: alike where it is, unlike elsewhere.
+
+    With H inside and G outside of each video and the distance d = 1 − cosine, it is
+    :math:`\tfrac12 [d(H, H') - d(H, G') + m]_+ + \tfrac12 [d(H, H') - d(G, H') + m]_+`.
+
+    Parameters
+    ----------
+    one, other : pairs of Tensors of shape (n_classes, n_features)
+        As :func:`coactivity` returns them.
+    margin : float
+        m: how much the distance must be greater.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_classes,)
+
+    Examples
+    --------
+    >>> x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    >>> coactivity_loss((x, y), (x, y), 0.5), coactivity_loss((x, y), (x, x), 0.5)
+    (tensor([0.]), tensor([0.2500]))
+    """
+    (inside, outside), (inside_other, outside_other) = one, other
+    # The distance d is 1 − cosine, of which the ones cancel.
+    alike = F.cosine_similarity(inside, inside_other, dim=1)
+    unlike = F.cosine_similarity(inside, outside_other, dim=1)
+    unlike_other = F.cosine_similarity(outside, inside_other, dim=1)
+    return 0.5 * ((unlike - alike + margin).relu() + (unlike_other - alike + margin).relu())
+
+
+def center_distances(features: Tensor, logits: Tensor, centers: Tensor) -> Tensor:
+    r"""Squared distance of what a video looks like where a class is from the center of the class.
+
+    With :math:`a_{tc} = \operatorname{softmax}_t(s_{tc})`, or 0 where that is below its mean, it
+    is :math:`\| \sum_t a_{tc} h_t / \sum_t a_{tc} - o_c \|^2`.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_snippets, n_features)
+        Of one video.
+    logits : Tensor of shape (n_snippets, n_classes)
+    centers : Tensor of shape (n_classes, n_features)
+
+    Returns
+    -------
+    distances : Tensor of shape (n_classes,)
+
+    Examples
+    --------
+    >>> features, logits = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [9.0]])
+    >>> center_distances(features, logits, torch.tensor([[1.0]]))
+    tensor([4.])
+    """
+    attention = logits.softmax(dim=0)
+    attention = torch.where(attention < attention.mean(dim=0), 0.0, attention)
+    inside = attention.T @ features / attention.sum(dim=0)[:, None]
+    return (inside - centers).square().sum(dim=1)
+
+
+def similarity_of_branches(scores: Tensor) -> Tensor:
+    r"""Cosine similarity of the branches' probabilities over time, a mean over pairs and classes.
+
+    :math:`\tfrac{1}{C+1} \sum_c \tfrac{1}{K(K-1)} \sum_{i \ne j}
+    \frac{P^i_c \cdot P^j_c}{\|P^i_c\| \|P^j_c\|}`.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n_snippets, n_branches, n_classes + 1)
+        Logits s of one video, of at least two branches.
+    """
+    probability = scores.softmax(dim=2).permute(2, 1, 0)  # class, branch, snippet
+    dots = probability @ probability.transpose(1, 2)
+    norms = probability.norm(dim=2)
+    similarity = dots / (norms[:, :, None] * norms[:, None] + 1e-6)
+    n_branches = scores.shape[1]
+    others = similarity.sum(dim=(1, 2)) - similarity.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return (others / (n_branches * (n_branches - 1))).mean()
+
+
+def imbalance_of_branches(scores: Tensor) -> Tensor:
+    r"""How much the branches differ in the mean magnitude of their scores.
+
+    :math:`\tfrac{1}{(C+1)K} \sum_{c,i} |m^i_c - \tfrac1K \sum_j m^j_c|` with
+    :math:`m^i_c = \tfrac1T \sum_t |s^i_{tc}|`; scores as for :func:`similarity_of_branches`.
+    """
+    magnitude = scores.abs().mean(dim=0)
+    return (magnitude - magnitude.mean(dim=0)).abs().mean()
+
+
+@lru_cache(maxsize=8)
+def gaussian(deviation: float, radius: int, device: torch.device) -> Tensor:
+    """Weights (2 * radius + 1,) of a Gaussian filter along time, as in Eq. 13."""
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
+    return torch.softmax(-0.5 * (offsets / deviation) ** 2, dim=0)
 
 
 def smooth(values: Tensor, neighbours: Tensor, kernel: Tensor) -> Tensor:

@@ -1,9 +1,17 @@
 """Which snippets of a video are used, and which videos of a data set."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["balanced_folds", "mirrored_window", "stratified_sample", "uniform_sample"]
+__all__ = [
+    "balanced_folds",
+    "batches_of_pairs",
+    "mirrored_window",
+    "stratified_sample",
+    "uniform_sample",
+]
 
 
 def stratified_sample(n_available: int, n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -85,6 +93,48 @@ def mirrored_window(n: int, radius: int) -> np.ndarray:
     """
     padded = np.pad(np.arange(n), radius, mode="symmetric")
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1)
+
+
+def batches_of_pairs(
+    is_labelled: np.ndarray, n_pairs: int, batch_size: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Draw batches that begin with pairs of videos that have a class in common.
+
+    For each pair, a class is drawn, and of the videos that show it two, with replacement: a class
+    that is rare is seen as often as any other, and a video may be paired with itself. The rest of
+    a batch is drawn from all videos, with replacement, too.
+
+    Parameters
+    ----------
+    is_labelled : ndarray of bool of shape (n_videos, n_classes)
+    n_pairs : int
+        Pairs in each batch, as far as it has room for them.
+    batch_size : int
+        Videos in each batch.
+    rng : numpy.random.Generator
+
+    Yields
+    ------
+    chosen : ndarray of int of shape (batch_size,), in [0, n_videos)
+        Pair k is ``chosen[2 * k : 2 * k + 2]``. There are as many batches as the videos fill.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdgam.sampling import batches_of_pairs
+    >>> is_labelled = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
+    >>> for chosen in batches_of_pairs(is_labelled, 1, 2, np.random.default_rng(0)):
+    ...     print(np.flatnonzero(is_labelled[chosen].all(axis=0)).size)
+    1
+    1
+    """
+    n_videos = len(is_labelled)
+    with_class = [np.flatnonzero(column) for column in is_labelled.T if column.any()]
+    for _ in range(n_videos // batch_size):
+        chosen = rng.integers(n_videos, size=batch_size)
+        for k in range(min(n_pairs, batch_size // 2) if with_class else 0):
+            chosen[2 * k : 2 * k + 2] = rng.choice(with_class[rng.integers(len(with_class))], 2)
+        yield chosen
 
 
 def balanced_folds(

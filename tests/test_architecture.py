@@ -24,7 +24,7 @@ FLOORS = [
         *("features", "features.sound", "features.table", "features.frames", "features.flow"),
         *("datasets", "preprocessing"),
     ],
-    ["losses", "localization", "layers", "features.i3d", "features.backbones"],
+    ["losses", "proposals", "localization", "layers", "features.i3d", "features.backbones"],
     [
         "training",
         "training.batches",
@@ -51,8 +51,17 @@ FLOORS = [
         "dgam.localizer",
         "dgam.swap",
         "dgam",
+        "methods._localization",
         "methods.mil",
-        "methods.basnet",
+        *(
+            "methods.stpn",
+            "methods.wtalc",
+            "methods.cmcs",
+            "methods.maan",
+            "methods.background",
+            "methods.threecnet",
+            "methods.basnet",
+        ),
         "methods",
     ],
     [

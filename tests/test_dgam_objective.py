@@ -17,7 +17,6 @@ from skdgam.dgam.objective import (
     SMOOTHING_RADIUS,
     Objective,
     class_probability,
-    gaussian,
     kl_to_latent_prior,
     pooled_logits,
 )
@@ -248,7 +247,7 @@ def plain_head_terms(network, batch, objective, noise):
     smoothed = losses.smooth(
         activation.softmax(dim=1) if by_softmax else (activation + bias).sigmoid(),
         batch.neighbours(SMOOTHING_RADIUS),
-        gaussian(SMOOTHING, SMOOTHING_RADIUS, CPU),
+        losses.gaussian(SMOOTHING, SMOOTHING_RADIUS, CPU),
     )
     terms = {"foreground": 0.0, "background": 0.0, "guide": 0.0}
     of_videos = zip(

@@ -11,13 +11,11 @@ from skdgam.localization import (
     activation_proposals,
     attention_proposals,
     check_proposal_thresholds,
-    interpolate,
-    join_proposals,
-    joint_contrast,
     propose,
     select_classes,
     tcam_proposals,
 )
+from skdgam.proposals import interpolate, join_proposals, joint_contrast
 from skdgam.sampling import uniform_sample
 
 SETTINGS = {

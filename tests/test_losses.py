@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 
 from skdgam import losses
-from skdgam.dgam.objective import SMOOTHING, SMOOTHING_RADIUS, gaussian
+from skdgam.dgam.objective import SMOOTHING, SMOOTHING_RADIUS
 from skdgam.sampling import mirrored_window
 
 
@@ -52,7 +52,7 @@ def test_weights_count_as_repetitions():
 def test_smoothing_is_that_of_scipy(n):
     values = np.random.default_rng(n).random((n, 3), dtype=np.float32)
     neighbours = torch.tensor(mirrored_window(n, SMOOTHING_RADIUS).tolist())
-    kernel = gaussian(SMOOTHING, SMOOTHING_RADIUS, torch.device("cpu"))
+    kernel = losses.gaussian(SMOOTHING, SMOOTHING_RADIUS, torch.device("cpu"))
     ours = losses.smooth(torch.from_numpy(values), neighbours, kernel)
     theirs = gaussian_filter1d(values, sigma=1, axis=0)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)

@@ -1,9 +1,16 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skdgam.sampling import balanced_folds, mirrored_window, stratified_sample, uniform_sample
+from skdgam.sampling import (
+    balanced_folds,
+    batches_of_pairs,
+    mirrored_window,
+    stratified_sample,
+    uniform_sample,
+)
 
 counts = st.integers(1, 200)
 
@@ -78,3 +85,28 @@ def test_balanced_folds_are_shuffled_by_the_generator():
     parts = [balanced_folds(is_labelled, 2, np.random.default_rng(s)) for s in (0, 0, 1)]
     np.testing.assert_array_equal(parts[0], parts[1])
     assert (parts[0] != parts[2]).any()
+
+
+def test_batches_begin_with_pairs_that_share_a_class_and_rare_classes_are_as_frequent():
+    is_labelled = np.zeros((50, 3), dtype=bool)
+    is_labelled[:45, 0] = is_labelled[45:48, 1] = True  # the last class has no video
+    is_labelled = np.tile(is_labelled, (20, 1))
+    drawn = np.stack([*batches_of_pairs(is_labelled, 2, 5, np.random.default_rng(0))])
+    assert drawn.shape == (200, 5)
+    pairs = is_labelled[drawn[:, :4]].reshape(-1, 2, 3).all(axis=1)
+    assert pairs.any(axis=1).all()
+    assert pairs[:, 1].mean() == pytest.approx(0.5, abs=0.1)
+    assert len(np.unique(drawn[:, 4])) > 150
+
+
+@pytest.mark.parametrize(("size", "n_pairs"), [(1, 0), (3, 1)])
+def test_a_batch_has_the_pairs_that_it_has_room_for(size, n_pairs):
+    is_labelled = np.eye(6, dtype=bool)
+    for chosen in batches_of_pairs(is_labelled, 3, size, np.random.default_rng(0)):
+        assert len(chosen) == size
+        assert all(chosen[2 * k] == chosen[2 * k + 1] for k in range(n_pairs))
+
+
+def test_without_any_label_there_are_no_pairs_to_draw():
+    (chosen,) = batches_of_pairs(np.zeros((4, 2), dtype=bool), 2, 4, np.random.default_rng(0))
+    assert set(chosen) <= set(range(4))

@@ -92,7 +92,10 @@ def of_rows(cls):
     return globals()[name]
 
 
-SMALL = {"latent_dim": 4, "hidden": 8, "attention_width": 4, "min_snippets": 1, "random_state": 0}
+SMALL = {
+    **{"latent_dim": 4, "hidden": 8, "attention_width": 4, "branch_width": 4},
+    **{"min_snippets": 1, "random_state": 0},
+}
 MODELS = []
 for method in METHODS.values():
     known = method().get_params()

@@ -283,6 +283,33 @@ def test_dropout_stays_in_the_dtype_of_products():
     assert batch.dropout(torch.ones(64, 4, dtype=torch.bfloat16), 0.5).dtype == torch.bfloat16
 
 
+def test_channel_dropout_takes_the_same_columns_from_all_rows_of_a_video():
+    batch = batch_of(5, 3, deviates=deviates(), rng=np.random.default_rng(0))
+    dropped = batch.channel_dropout(torch.ones(64, 400), 0.75)
+    assert dropped.unique().tolist() == [0, 4]
+    first, second = (rows.unique(dim=0) for rows in batch.of_videos(dropped))
+    assert len(first) == len(second) == 1
+    assert not torch.equal(first, second)
+    assert first.mean().item() == pytest.approx(1, abs=0.25)
+
+
+def test_no_channel_dropout_in_localization():
+    values = torch.ones(64, 4)
+    assert batch_of(3).channel_dropout(values, 0.5) is values
+
+
+def test_the_mean_of_pairs_by_hand():
+    values, counts = torch.tensor([6.0, 3.0]), torch.tensor([2.0, 1.0])
+    assert batch_of(1, 1, 1, 1, 1, n_pairs=2).mean_of_pairs(values, counts) == 3
+    weighted = batch_of(1, 1, 1, 1, n_pairs=2, weights=np.array([0.5, 2.0, 3.0, 1.0]))
+    assert weighted.mean_of_pairs(values, counts) == (6 + 9) / 3
+
+
+def test_the_mean_of_no_pairs_is_0():
+    assert batch_of(1, 1).mean_of_pairs([], []) == 0
+    assert batch_of(1, 1, n_pairs=1).mean_of_pairs(torch.zeros(1), torch.zeros(1)) == 0
+
+
 def test_no_gradient_flows_to_what_dropout_left_out(in_training):
     values = torch.ones(5056, 4, requires_grad=True)
     dropped = in_training.dropout(values, 0.5)

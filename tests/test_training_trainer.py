@@ -143,6 +143,23 @@ def test_one_snippet_is_drawn_from_each_equal_part_of_a_longer_video():
     assert short == slice(None)
 
 
+def test_crops_are_snippets_in_a_row_from_anywhere():
+    sampling = Sampling(n_snippets=4, batch_size=1, refresh_every=1, crops=True)
+    rng = np.random.default_rng(0)
+    drawn = [sampling.draw(np.array([6, 4]), rng) for _ in range(60)]
+    assert {(crop.start, crop.stop) for crop, _ in drawn} == {(0, 4), (1, 5), (2, 6)}
+    assert all(short == slice(None) for _, short in drawn)
+
+
+def test_a_stage_that_asks_for_pairs_gets_them_in_one_piece(features, monkeypatch):
+    monkeypatch.setattr(batches, "BYTES_AT_ONCE", 1)
+    stage, seen = spying(LEFT._replace(n_pairs=3))
+    run(make_trainer(stage, batch_size=5), features, n_epochs=20)
+    assert [(len(batch.lengths), batch.n_pairs) for batch in seen] == [(5, 2)] * 20
+    for batch in seen:
+        assert batch.labels[:4].view(2, 2, 2).all(dim=1).any(dim=1).all()
+
+
 def test_a_draw_of_snippets_is_kept_for_so_many_epochs():
     videos = check_features([np.arange(1000.0)[:, None].repeat(2, axis=1)] * 2)
     stage, seen = spying()
@@ -238,6 +255,22 @@ def test_steps_are_those_of_adam_as_the_stage_wants_it(features):
         left_losses(network, batch)["left"][1].backward()
         adam.step()
     torch.testing.assert_close(trainer.network.left, network.left)
+
+
+def test_plain_descent_goes_down_the_gradient_and_leaves_adam_the_rest(features):
+    stage, seen = spying(Stage("both", ("left", "right"), right_losses, plain={"left": 1e-3}))
+    trainer = make_trainer(stage, batch_size=5)
+    right = trainer.network.right.detach().clone()
+    run(trainer, features)
+    by_hand = Pair()
+    rng = np.random.default_rng([0, 0, 0])
+    rng.permutation(5)
+    object.__setattr__(seen[0], "rng", rng)
+    right_losses(by_hand, seen[0])["right"][1].backward()
+    expected = by_hand.left - 1e-3 * by_hand.left.grad
+    torch.testing.assert_close(trainer.network.left, expected)
+    assert (trainer.network.right - right).abs().tolist() == pytest.approx([1e-2, 1e-2], rel=1e-3)
+    assert [*trainer.state()["moments"]["both"]] == [0]
 
 
 def test_the_loss_is_the_weighted_sum_of_the_terms(features):
@@ -446,6 +479,11 @@ def test_a_cosine_falls_from_1_to_0():
     rates = [LEFT._replace(cosine=True).rate(progress) for progress in (0.0, 1 / 3, 0.5, 1.0)]
     np.testing.assert_allclose(rates, [1.0, 0.75, 0.5, 0.0], atol=1e-12)
     assert LEFT.rate(0.7) == 1.0
+
+
+def test_the_rate_of_the_second_half():
+    stage = LEFT._replace(late_rate=0.1)
+    assert [stage.rate(progress) for progress in (0.0, 0.49, 0.5, 0.9)] == [1.0, 1.0, 0.1, 0.1]
 
 
 def test_progress_begins_anew_after_the_last_epoch(features):

@@ -6,7 +6,6 @@ trains attention and classifier with the CVAE frozen.
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,7 +22,6 @@ __all__ = [
     "Objective",
     "autoencode",
     "class_probability",
-    "gaussian",
     "kl_to_latent_prior",
     "reconstruct",
 ]
@@ -104,7 +102,7 @@ class Objective:
         tcam = losses.smooth(
             class_probability(activation.detach(), bias.detach(), self.classification),
             batch.neighbours(SMOOTHING_RADIUS),
-            gaussian(SMOOTHING, SMOOTHING_RADIUS, activation.device),
+            losses.gaussian(SMOOTHING, SMOOTHING_RADIUS, activation.device),
         )
         labels_of_rows = losses.with_background(batch.labels, 0.0)[batch.video]
         guide = losses.guide_loss(attention, *losses.guidance(tcam, labels_of_rows))
@@ -209,10 +207,3 @@ def pooled_logits(
     foreground = losses.pool(activation, attention, membership, offsets[0])
     background = losses.pool(activation, 1 - attention, membership, offsets[1])
     return foreground + bias, background + bias
-
-
-@lru_cache(maxsize=8)
-def gaussian(deviation: float, radius: int, device: torch.device) -> Tensor:
-    """Weights (2 * radius + 1,) of a Gaussian filter along time, as in Eq. 13."""
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
-    return torch.softmax(-0.5 * (offsets / deviation) ** 2, dim=0)

@@ -7,14 +7,36 @@ put there, also by a program that uses the package, is known to ``skdgam.load`` 
 
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
+from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
+from skdgam.methods.cmcs import CMCSLocalizer
+from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
+from skdgam.methods.stpn import STPNLocalizer
+from skdgam.methods.threecnet import ThreeCNetLocalizer
+from skdgam.methods.wtalc import WTALCLocalizer
 
-__all__ = ["METHODS", "BaSNetLocalizer", "MILLocalizer"]
+__all__ = [
+    "METHODS",
+    "BaSNetLocalizer",
+    "BackgroundModelingLocalizer",
+    "CMCSLocalizer",
+    "MAANLocalizer",
+    "MILLocalizer",
+    "STPNLocalizer",
+    "ThreeCNetLocalizer",
+    "WTALCLocalizer",
+]
 
-# The first one is the default.
+# The first one is the default, and the second one the simplest; then by year.
 METHODS: dict[str, type[BaseLocalizer]] = {
     "dgam": DGAMLocalizer,
     "mil": MILLocalizer,
+    "stpn": STPNLocalizer,
+    "wtalc": WTALCLocalizer,
+    "cmcs": CMCSLocalizer,
+    "maan": MAANLocalizer,
+    "background_modeling": BackgroundModelingLocalizer,
+    "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
 }

@@ -14,13 +14,8 @@ from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, non_maximum_suppression, runs
 from skdgam.layers import Linear, TemporalConv
-from skdgam.localization import (
-    Activation,
-    check_proposal_thresholds,
-    interpolate,
-    join_proposals,
-    joint_contrast,
-)
+from skdgam.localization import Activation, check_proposal_thresholds
+from skdgam.proposals import interpolate, join_proposals, joint_contrast
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -149,7 +144,7 @@ class BaSNetLocalizer(BaseLocalizer):
         terms: LossTerms = {}
         for name, (activation, target) in of_branches.items():
             probability = losses.top_k_mean(batch.of_videos(activation), TOP).softmax(dim=1)
-            target = target / target.sum(dim=1, keepdim=True).clamp_min(1)
+            target = losses.equal_shares(target)
             # Of softmax outputs, as released: classes that are not there count, too.
             loss = batch.mean_of_videos(losses.probability_loss(probability, target))
             terms[name] = 1.0, loss / target.shape[1]

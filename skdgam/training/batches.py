@@ -1,7 +1,7 @@
 """Sampled videos as rows of snippets, in pieces that fit a cache."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -78,6 +78,8 @@ class Batch:
         Epochs that have been trained before.
     progress : float, in [0, 1)
         How far the training is.
+    n_pairs : int
+        How many pairs of videos with a class in common there are: video 0 with 1, 2 with 3, ….
     """
 
     x: Tensor
@@ -88,6 +90,7 @@ class Batch:
     weights: np.ndarray | None = None
     epoch: int = 0
     progress: float = 0.0
+    n_pairs: int = 0
     deviates: Deviates | None = None  # None: nothing is random, as for localization
     rng: np.random.Generator | None = None
 
@@ -184,6 +187,25 @@ class Batch:
             return values
         dropout_mask = self.noise(values.shape[1]) > ndtri(share)
         return values * dropout_mask.to(values.dtype).mul_(1 / (1 - share))
+
+    def channel_dropout(self, values: Tensor, share: float) -> Tensor:
+        """Dropout of whole columns: all rows of a video lack the same of the values (n_rows, k)."""
+        if not share or self.deviates is None:
+            return values
+        first = torch.from_numpy(np.cumsum(self.lengths) - self.lengths).to(values.device)
+        return values * self.dropout(torch.ones_like(values), share)[first][self.video]
+
+    def mean_of_pairs(self, values: Sequence[Tensor], counts: Sequence[Tensor]) -> Tensor:
+        """Sum of values of all pairs over the sum of their counts, a scalar of each for a pair.
+
+        A pair counts by the product of the weights of its videos. Without any count it is 0.
+        """
+        if not self.n_pairs:
+            return torch.zeros((), device=self.x.device, dtype=torch.float32)
+        of_pairs = torch.stack([*values])
+        if self._weights_there is not None:
+            of_pairs = of_pairs * self._weights_there[: 2 * self.n_pairs].view(-1, 2).prod(dim=1)
+        return of_pairs.sum() / torch.stack([*counts]).sum().clamp_min(1)
 
 
 class HostFeatures:

@@ -1,7 +1,7 @@
 """What a method brings to the engine: stages of training."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -33,6 +33,14 @@ class Stage(NamedTuple):
         Of Adam: added to the gradient, times the weight.
     cosine : bool, default=False
         Whether the learning rate falls along a cosine, to 0 at the end of the training.
+    late_rate : float, default=1.0
+        Factor of the learning rate in the second half of the training.
+    n_pairs : int, default=0
+        Pairs of videos with a class in common that each batch begins with. With any, batches are
+        drawn by :func:`skdgam.sampling.batches_of_pairs`, and come in one piece.
+    plain : dict from str to float
+        How the names of those of its parameters begin that plain gradient descent trains in place
+        of Adam, without decay, and its learning rate.
     """
 
     name: str
@@ -41,7 +49,11 @@ class Stage(NamedTuple):
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     cosine: bool = False
+    late_rate: float = 1.0
+    n_pairs: int = 0
+    plain: Mapping[str, float] = {}
 
     def rate(self, progress: float) -> float:
         """Share of the learning rate when the training is so far, from 0 to 1."""
-        return 0.5 * (1 + math.cos(math.pi * progress)) if self.cosine else 1.0
+        rate = 0.5 * (1 + math.cos(math.pi * progress)) if self.cosine else 1.0
+        return rate * self.late_rate if progress >= 0.5 else rate

@@ -1,6 +1,6 @@
 """One epoch of training: a pass over the videos for each stage of a method."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdgam.sampling import stratified_sample
+from skdgam.sampling import batches_of_pairs, stratified_sample
 from skdgam.training.batches import Batch, Deviates, DeviceFeatures, HostFeatures, split
 from skdgam.training.protocol import Stage
 
@@ -27,20 +27,32 @@ class Sampling:
         Videos in a step.
     refresh_every : int
         Epochs for which a draw of snippets is kept.
+    crops : bool
+        Whether the snippets of a longer video are consecutive ones from a random place, and not
+        one from each of equal parts.
     """
 
     n_snippets: int | None
     batch_size: int
     refresh_every: int
+    crops: bool = False
 
     def draw(self, lengths: np.ndarray, rng: np.random.Generator) -> list[slice | np.ndarray]:
         """Draw the snippets of each video that are trained on."""
         return [
             slice(None)
             if self.n_snippets is None or n <= self.n_snippets
-            else stratified_sample(n, self.n_snippets, rng)
+            else self._draw_of_longer(n, self.n_snippets, rng)
             for n in lengths.tolist()
         ]
+
+    def _draw_of_longer(
+        self, n: int, n_snippets: int, rng: np.random.Generator
+    ) -> slice | np.ndarray:
+        if not self.crops:
+            return stratified_sample(n, n_snippets, rng)
+        first = int(rng.integers(n - n_snippets, endpoint=True))
+        return slice(first, first + n_snippets)
 
 
 class Trainer:
@@ -80,13 +92,25 @@ class Trainer:
         self._set_seed(seed)
         self._optimizers = {
             stage.name: torch.optim.Adam(
-                list(self._learned(stage).values()),
+                [p for name, p in self._learned(stage).items() if _rate(stage, name) is None],
                 lr=learning_rate,
                 betas=stage.betas,
                 weight_decay=stage.weight_decay,
                 fused=self.device.type in ("cpu", "cuda"),
             )
             for stage in stages
+        }
+        # Without momentum, so that there is no state to go on with.
+        self._descents = {
+            stage.name: torch.optim.SGD(
+                [
+                    {"params": [p], "lr": rate}
+                    for name, p in self._learned(stage).items()
+                    if (rate := _rate(stage, name)) is not None
+                ]
+            )
+            for stage in stages
+            if stage.plain
         }
 
     def _set_seed(self, seed: int) -> None:
@@ -160,7 +184,8 @@ class Trainer:
     ) -> dict[str, Tensor]:
         """Step over the videos in random order, and return each term of the loss.
 
-        That is one of shape (n_batches,). The last short batch is dropped.
+        That is one of shape (n_batches,). The last short batch is dropped. A stage that asks for
+        pairs has as many batches, of videos that are drawn.
         """
         (group,) = self._optimizers[stage.name].param_groups
         group["lr"] = self.learning_rate * stage.rate(self._progress)
@@ -170,10 +195,13 @@ class Trainer:
         rng = np.random.default_rng([self.seed, self.epoch, k])
         n_videos = len(features.lengths)
         size = min(self.sampling.batch_size, n_videos)
-        order = rng.permutation(n_videos)
+        if stage.n_pairs:
+            batches: Iterable[np.ndarray] = batches_of_pairs(is_labelled, stage.n_pairs, size, rng)
+        else:
+            order = rng.permutation(n_videos)
+            batches = (order[k : k + size] for k in range(0, n_videos - size + 1, size))
         of_batches = [
-            self._step(stage, order[first : first + size], features, is_labelled, drawn, rng)
-            for first in range(0, n_videos - size + 1, size)
+            self._step(stage, chosen, features, is_labelled, drawn, rng) for chosen in batches
         ]
         return {name: torch.stack([terms[name] for terms in of_batches]) for name in of_batches[0]}
 
@@ -194,7 +222,9 @@ class Trainer:
             lengths = np.minimum(lengths, n_snippets)
             counts_as = np.full_like(lengths, n_snippets)
         total: dict[str, Tensor] = {}
-        for piece in split(lengths, self.device, self.dtype):
+        n_pairs = min(stage.n_pairs, len(chosen) // 2)
+        whole = [np.arange(len(chosen))]
+        for piece in whole if n_pairs else split(lengths, self.device, self.dtype):
             batch = Batch(
                 x=features.rows(chosen[piece], drawn),
                 lengths=lengths[piece],
@@ -204,6 +234,7 @@ class Trainer:
                 weights=None if weights is None else weights[chosen[piece]],
                 epoch=self.epoch,
                 progress=self._progress,
+                n_pairs=n_pairs,
                 deviates=self._deviates,
                 rng=rng,
             )
@@ -211,8 +242,10 @@ class Trainer:
             torch.stack([weight * value for weight, value in terms.values()]).sum().backward()
             for name, (_, value) in terms.items():
                 total[name] = value.detach() + total.get(name, 0)
-        self._optimizers[stage.name].step()
-        self._optimizers[stage.name].zero_grad()
+        for optimizer in (self._optimizers[stage.name], self._descents.get(stage.name)):
+            if optimizer is not None:
+                optimizer.step()
+                optimizer.zero_grad()
         return total
 
     def weights(self) -> dict[str, Tensor]:
@@ -277,6 +310,11 @@ class Trainer:
                 sizes = dict.fromkeys(("exp_avg", "exp_avg_sq"), tuple(parameters[index].shape))
                 if {k: v.shape for k, v in of_parameter.items()} != sizes | {"step": ()}:
                     raise ValueError(f"the moments of Adam are not those of parameter {index}")
+
+
+def _rate(stage: Stage, name: str) -> float | None:
+    """Learning rate of a parameter that plain gradient descent trains."""
+    return next((rate for begin, rate in stage.plain.items() if name.startswith(begin)), None)
 
 
 def _not_finite(losses: dict[str, dict[str, np.ndarray]]) -> str | None:
