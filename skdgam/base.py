@@ -1,10 +1,8 @@
 """BaseLocalizer: the training of a localizer, whatever its method."""
 
-import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
@@ -13,7 +11,6 @@ import numpy as np
 import torch
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_memory
 from torch import nn
 
 from skdgam import __version__
@@ -31,6 +28,7 @@ from skdgam.training.devices import resolve_device, resolve_precision, shielded
 from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
 from skdgam.training.loop import Diverged, Interrupted, train
+from skdgam.training.memory import code_of, recalled
 from skdgam.training.sanity import (
     some_snippets,
     warn_of_attention,
@@ -342,7 +340,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             )
         device = resolve_device(self.device)
         settings = self._training_settings() | {
-            "method": _code(type(self)),
+            "method": code_of(type(self)),
             "version": __version__,
             "max_epochs": self.max_epochs,
             "random_state": int(self.random_state),
@@ -350,11 +348,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             "device": device.type,
         }
         data = digest(videos, whole=True), is_labelled, classes, videos.weights
-        remember = check_memory(self.memory).cache(_remember, ignore=["begin"])
-        try:
-            return remember(settings, data, begin=begin), None
-        except _CutOff as error:
-            return error.attributes, error.ended
+        return recalled(self.memory, settings, data, begin)
 
     def _trainer(self, videos: Videos, n_classes: int, seed: int | None = None) -> Trainer:
         """Begin a training.
@@ -421,36 +415,6 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 "or early_stopping=False."
             )
         return held_out
-
-
-def _code(cls: type) -> list[str]:
-    """What a training depends on of a method's code: names of classes, and their source.
-
-    The source of classes of this package follows from its version.
-    """
-    code = []
-    for base in cls.__mro__:
-        code.append(f"{base.__module__}.{base.__qualname__}")
-        if base.__module__.split(".")[0] not in ("skdgam", "sklearn", "builtins"):
-            with suppress(OSError, TypeError):  # it was typed into an interpreter
-                code.append(inspect.getsource(base))
-    return code
-
-
-class _CutOff(Exception):
-    """A training that was cut off, which `memory` does not keep."""
-
-    def __init__(self, attributes: dict[str, Any], ended: Diverged | Interrupted):
-        super().__init__()
-        self.attributes, self.ended = attributes, ended
-
-
-def _remember(settings: dict[str, Any], data: tuple, begin: Callable) -> dict[str, Any]:
-    """Train; `memory` keeps the result by the arguments but the last one."""
-    attributes, ended = begin()
-    if ended is not None:
-        raise _CutOff(attributes, ended)
-    return attributes
 
 
 def _joined(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -21,7 +21,14 @@ FLOORS = [
     ],
     [
         *("metrics", "io", "formats", "features._folder", "features._sources"),
-        *("features", "features.sound", "features.table", "features.frames", "features.flow"),
+        *(
+            "features",
+            "features._mel",
+            "features.sound",
+            "features.table",
+            "features.frames",
+            "features.flow",
+        ),
         *("datasets", "preprocessing"),
     ],
     ["losses", "proposals", "localization", "layers", "features.i3d", "features.backbones"],
@@ -35,6 +42,7 @@ FLOORS = [
         "training.early_stopping",
         "training.checkpoints",
         "training.loop",
+        "training.memory",
         "training.sanity",
         "training.progress",
         "training.callbacks",
