@@ -30,6 +30,7 @@ __all__ = [
     "probability_loss",
     "similarity_of_branches",
     "smooth",
+    "soft_selection",
     "top_k_mean",
     "with_background",
 ]
@@ -285,6 +286,29 @@ def coactivity_loss(
     unlike = F.cosine_similarity(inside, outside_other, dim=1)
     unlike_other = F.cosine_similarity(outside, inside_other, dim=1)
     return 0.5 * ((unlike - alike + margin).relu() + (unlike_other - alike + margin).relu())
+
+
+def soft_selection(logits: Tensor, attention_logits: Tensor) -> Tensor:
+    r"""Probability of each class in a video: that of its parts, weighted by attention.
+
+    :math:`p_c = \sum_j \operatorname{softmax}_j(a)_j \operatorname{softmax}_c(s_j)_c`
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n_parts, n_classes)
+        Of one video.
+    attention_logits : Tensor of shape (n_parts,)
+
+    Returns
+    -------
+    probability : Tensor of shape (n_classes,), which sums to 1
+
+    Examples
+    --------
+    >>> soft_selection(torch.tensor([[0.0, 0.0], [9.0, -9.0]]), torch.tensor([0.0, 0.0]))
+    tensor([0.7500, 0.2500])
+    """
+    return attention_logits.softmax(dim=0) @ logits.softmax(dim=1)
 
 
 def center_distances(features: Tensor, logits: Tensor, centers: Tensor) -> Tensor:

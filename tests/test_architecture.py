@@ -62,6 +62,8 @@ FLOORS = [
         "methods._localization",
         "methods.mil",
         *(
+            "methods.untrimmednet",
+            "methods.hide_and_seek",
             "methods.stpn",
             "methods.wtalc",
             "methods.cmcs",

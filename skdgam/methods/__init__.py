@@ -10,10 +10,12 @@ from skdgam.dgam import DGAMLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
+from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
+from skdgam.methods.untrimmednet import UntrimmedNetLocalizer
 from skdgam.methods.wtalc import WTALCLocalizer
 
 __all__ = [
@@ -21,10 +23,12 @@ __all__ = [
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
+    "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
     "STPNLocalizer",
     "ThreeCNetLocalizer",
+    "UntrimmedNetLocalizer",
     "WTALCLocalizer",
 ]
 
@@ -32,6 +36,8 @@ __all__ = [
 METHODS: dict[str, type[BaseLocalizer]] = {
     "dgam": DGAMLocalizer,
     "mil": MILLocalizer,
+    "untrimmednet": UntrimmedNetLocalizer,
+    "hide_and_seek": HideAndSeekLocalizer,
     "stpn": STPNLocalizer,
     "wtalc": WTALCLocalizer,
     "cmcs": CMCSLocalizer,

@@ -92,10 +92,11 @@ def logit_proposals(
     video_logits: np.ndarray,
     video_weight: float,
     least: float | None = None,
+    shortest: int = 2,
 ) -> np.ndarray:
     """Proposals where the logit of a class is high in relation to its range: as W-TALC does.
 
-    They are runs of at least two snippets whose logits exceed a share of the way from the least
+    They are runs of snippets whose logits exceed a share of the way from the least
     to the greatest one in the video. Their score is the greatest logit inside, plus the logit of
     the class in the video times a weight.
 
@@ -112,6 +113,8 @@ def logit_proposals(
     video_weight : float
     least : float, optional
         Where the range begins, in place of the least logit.
+    shortest : int, default=2
+        Snippets that a run has at least.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def logit_proposals(
         begin, most = logits.min() if least is None else least, logits.max()
         for threshold in thresholds:
             first, stop = runs(logits > begin + threshold * (most - begin))
-            is_long = stop - first > 1
+            is_long = stop - first >= shortest
             first, stop = first[is_long], stop[is_long]
             score = maximum_inside(logits, first, stop) + video_weight * video_logits[column]
             found.append((first, stop, column, score))
