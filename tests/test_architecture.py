@@ -21,6 +21,7 @@ FLOORS = [
     ],
     [
         *("metrics", "io", "formats", "features._folder", "features._sources"),
+        "features._csv",
         *("features", "features.sound", "features.table", "features.frames", "features.flow"),
         *("datasets", "preprocessing"),
     ],
