@@ -130,7 +130,7 @@ WAYS = {
     "tab": lambda row: row.replace(",", "\t"),
     "blanks": lambda row: row.replace(",", ", "),
     "quoted": lambda row: ",".join(f'"{cell}"' for cell in row.split(",")),
-    "sep=": lambda row: row.replace(",", ";"),
+    "sep=": lambda row: row.replace(",", "|"),
     "comments": lambda row: row,
     "comma at the end": lambda row: row + ",",
     "commas at both ends": lambda row: row + ",",
@@ -138,6 +138,9 @@ WAYS = {
     "clock without hours": lambda row: "59:0" + row,
     "clock with decimal comma": lambda row: ("10:00:0" + row).replace(",", ";").replace(".", ","),
     "ISO 8601": lambda row: "2024-05-01T12:30:0" + row,
+    "ISO 8601 with decimal comma": lambda row: f"2024-05-01T12:30:0{row}".replace(",", ";").replace(
+        ".", ","
+    ),
     "with a blank": lambda row: "2024-05-01 12:30:0" + row,
 }
 
@@ -145,8 +148,9 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_ways_of_writing_the_same_table(way, tmp_path):
     header = {
-        **dict.fromkeys(["semicolon", "decimal comma", "clock with decimal comma"], "time;x"),
-        **{"tab": "time\tx", "commas at both ends": "time,x,", "sep=": "sep=;\ntime;x"},
+        **dict.fromkeys((name for name in WAYS if "decimal comma" in name), "time;x"),
+        "semicolon": "time;x",
+        **{"tab": "time\tx", "commas at both ends": "time,x,", "sep=": "sep=|\ntime|x"},
         "comments": "# a sensor, with commas\n#\n\ntime,x",
     }
     path = tmp_path / "table.csv"
@@ -240,6 +244,7 @@ def test_a_pipeline_goes_from_tables_to_intervals():
             r"line 2, has 3 cells, and line 1 names 2 .*in R, write",
         ),
         (csv(['"1",0.0,NA', '"2",0.1,NA']), r"line 2, has 3 cells, and line 1 names 2 columns"),
+        (csv(["0.0,0,", "0.1,1,7"]), r"line 3, has 3 cells, and line 1 names 2 columns"),
         (csv(["", '"1",0.0,5']), r"line 3, has 3 cells, and line 1 names 2 columns. Name every"),
         (
             csv(["0.0,0", "0.1,1"], "time,x,y"),
