@@ -70,10 +70,11 @@ print(*files[0].read_text().splitlines()[:4], sep="\n")
 
 # %%
 # From here on, all is as for tables of your own; set the names of your columns, and ``time`` where
-# it has another name. The axes of a sensor go together. A snippet is described by a window of 1.28
-# s, and there is one every 0.32 s.
+# it has another name. The axes of a sensor go together, so that ``columns`` is here
+# ``[["acc_x", "acc_y", "acc_z"], ["gyro_x", "gyro_y", "gyro_z"]]``. A snippet is described by a
+# window of 1.28 s, and there is one every 0.32 s.
 
-sensors = TableFeatures(rate=50, window=1.28, hop=0.32, columns=[AXES[:3], AXES[3:]])
+sensors = TableFeatures(columns=[AXES[:3], AXES[3:]], rate=50, window=1.28, hop=0.32)
 X = sensors.transform(files)
 print("Shape of the first recording:", X[0].shape)
 

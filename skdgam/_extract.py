@@ -27,7 +27,7 @@ def features(arguments):
     from skdgam.features._folder import ABOUT
 
     sources, kind = _sources(arguments.sources)
-    made = _transformers(arguments, kind)
+    made = _transformers(arguments, kind, sources[0])
     folders = [arguments.output / name if len(made) > 1 else arguments.output for name in made]
     for folder in folders:
         if (folder / ABOUT).exists() and not arguments.resume:
@@ -122,11 +122,16 @@ def _class(kind):
     return {"video": VideoFeatures, "sound": SoundFeatures, "table": TableFeatures}[kind]
 
 
-def _transformers(arguments, kind):
+def _transformers(arguments, kind, first):
     """What makes features, by the name of the stream."""
     make = _class(kind)
     settings = read_settings(arguments.set, make)
     streams, weights = arguments.stream or ["rgb"], arguments.weights
+    if arguments.columns:
+        if kind != "table":
+            raise Refused(f"--columns is for tables, and {arguments.sources[0]} is a {kind}.")
+        sensors = [[name.strip() for name in given.split(",")] for given in arguments.columns]
+        settings = {"columns": sensors} | settings
     if kind != "video":
         for name in ("stream", "weights", "backbone"):
             if getattr(arguments, name):
@@ -135,9 +140,7 @@ def _transformers(arguments, kind):
         needed = inspect.signature(make).parameters.values()
         missing = [p.name for p in needed if p.default is p.empty and p.name not in settings]
         if missing:
-            raise Refused(
-                f"{make.__name__} needs {' and '.join(missing)}: --set {missing[0]}=VALUE."
-            )
+            raise Refused(f"{make.__name__} needs {' and '.join(missing)}: {_how(missing, first)}")
         return {kind: make(**settings)}
     if len(set(streams)) < len(streams):
         raise Refused(f"--stream {streams[0]} is given twice.")
@@ -155,6 +158,20 @@ def _transformers(arguments, kind):
         )
         for stream, given in zip(streams, weights, strict=True)
     }
+
+
+def _how(missing, first):
+    """How to give the parameters that tables need, of which one is the first."""
+    from skdgam.features._csv import column_names
+
+    given = [f"--set {name}=VALUE" for name in missing if name != "columns"]
+    if "columns" not in missing:
+        return f"{' '.join(given)}."
+    return (
+        f"{' '.join(['--columns NAME,NAME', *given])}. {first} has the columns "
+        f"{', '.join(column_names(first)) or 'none'}; name those of one sensor together, and "
+        "repeat --columns for each sensor."
+    )
 
 
 def _extractors(arguments, model):

@@ -306,6 +306,13 @@ def _take_sources(command, writes, takes_min_score):
         help="what the network sees of videos; again for both",
     )
     features.add_argument(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="NAME,NAME",
+        help="the columns of a sensor, such as its axes, in tables; again for each sensor",
+    )
+    features.add_argument(
         "--set",
         action="append",
         default=[],

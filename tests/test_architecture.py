@@ -21,14 +21,8 @@ FLOORS = [
     ],
     [
         *("metrics", "io", "formats", "features._folder", "features._sources"),
-        *(
-            "features",
-            "features._mel",
-            "features.sound",
-            "features.table",
-            "features.frames",
-            "features.flow",
-        ),
+        *("features._csv", "features", "features._mel", "features.sound"),
+        *("features.table", "features.frames", "features.flow"),
         *("datasets", "preprocessing"),
     ],
     ["losses", "proposals", "localization", "layers", "features.i3d", "features.backbones"],

@@ -221,18 +221,46 @@ def test_a_model_of_ones_own_backbone_cannot_run(videos, tmp_path, capsys):
 # --- tables ---
 
 
-def test_tables_need_to_be_told_their_windows(tmp_path, capsys):
+def test_tables_need_to_be_told_their_sensors_and_windows(tmp_path, capsys):
     pytest.importorskip("pandas")
+    from skdgam.features.table import TableFeatures
+
     rng = np.random.default_rng(0)
     for name in "ab":
-        rows = [("time", "x"), *zip(np.arange(200) / 50, rng.normal(size=200), strict=True)]
+        x, y = rng.normal(size=(2, 200))
+        rows = [("time", "x", "y"), *zip(np.arange(200) / 50, x, y, strict=True)]
         with open(tmp_path / f"{name}.csv", "w", newline="") as file:
             csv.writer(file).writerows(rows)
     made = ["features", tmp_path / "a.csv", tmp_path / "b.csv", "-o", tmp_path / "made"]
     assert run(*made) == 1
-    assert "TableFeatures needs rate and window and hop: --set rate=" in capsys.readouterr().err
-    assert run(*made, "--set", "rate=50", "--set", "window=1", "--set", "hop=0.5") == 0
-    assert FeatureFolder(tmp_path / "made").about["snippet_offset"] == 0.25
+    told = capsys.readouterr().err
+    assert "TableFeatures needs columns and rate and window and hop: --columns NAME,NAME" in told
+    assert "--set hop=VALUE. " in told
+    assert "a.csv has the columns time, x, y; name those of one sensor together" in told
+    times = ["--set", "rate=50", "--set", "window=1", "--set", "hop=0.5"]
+    assert run(*made, "--columns", "x, y", "--columns", "y", *times[:-2]) == 1
+    assert "TableFeatures needs hop: --set hop=VALUE." in capsys.readouterr().err
+    assert run(*made, "--columns", "x, y", "--columns", "y", *times) == 0
+    X = FeatureFolder(tmp_path / "made")
+    assert X.about["snippet_offset"] == 0.25
+    assert X.about["extractor"][0]["columns"] == [["x", "y"], ["y"]]
+    sensors = TableFeatures([["x", "y"], "y"], rate=50, window=1, hop=0.5)
+    np.testing.assert_array_equal(X[0], sensors.features_of(tmp_path / "a.csv"))
+
+
+def test_a_table_of_labels_among_tables_of_sensors_is_told(tmp_path, capsys):
+    pytest.importorskip("pandas")
+    rows = [f"{i / 10},{i % 3}" for i in range(40)]
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/monday.csv").write_text("\n".join(["time,x", *rows]))
+    (tmp_path / "tables/labels.csv").write_text("video,label\nmonday,walk\n")
+    times = ["--set", "rate=10", "--set", "window=1", "--set", "hop=0.5"]
+    made = ["features", tmp_path / "tables", "-o", tmp_path / "made", "--columns", "x", *times]
+    assert run(*made) == 1
+    out, error = capsys.readouterr()
+    assert "labels.csv has the columns video, label; it looks like the table of labels" in out
+    assert "1 recording of 2 failed: labels.csv" in error
+    assert FeatureFolder(tmp_path / "made").names.tolist() == ["monday"]
 
 
 # --- what is in a folder ---
@@ -267,6 +295,8 @@ def test_a_model_of_sounds_cannot_run_on_videos(videos, trained, tmp_path, capsy
         (["{sounds}/new", "--weights", "w.pt"], "--weights is for videos"),
         (["{videos}", "--stream", "rgb", "--stream", "rgb"], "--stream rgb is given twice"),
         (["{videos}", *["--weights", "w.pt"] * 2], "2 files of weights for 1 stream"),
+        (["{sounds}/new", "--columns", "x"], "--columns is for tables, and .*new is a sound"),
+        (["{videos}", "--columns", "x"], "--columns is for tables, and .* is a video"),
         (["{videos}", "--set", "hops=3"], "VideoFeatures has no such parameter; hop is one"),
         (["{videos}", "--backbone", "c3d"], "backbone='c3d', but it must be one of i3d"),
     ],

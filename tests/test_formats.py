@@ -386,11 +386,20 @@ def test_a_file_that_is_not_there():
         "Video,Start,END, Label\na,61.5,4:00,jump\n",
         "sep=;\nvideo;start;end;label\na;61,5;240;jump\n",
         "sep=,\nvideo,start,end,label\na,1:01.5,0:04:00,jump\n",
+        "# by hand\n\nvideo,start,end,label\na,61.5,240,jump\n",
         "filename\tonset\toffset\tevent_label\na\t61.5\t240.0\tjump\n",
         "video,start,end,label\r\na,6.15e1,240.,jump\r\n,,,\r\n",
         "video, start, end, label\n a , 61.5 , 240 , jump \n",
     ],
-    ids=["headings", "decimal commas", "clock times", "sound events", "empty rows", "blanks"],
+    ids=[
+        "headings",
+        "decimal commas",
+        "clock times",
+        "comments",
+        "sound events",
+        "empty rows",
+        "blanks",
+    ],
 )
 def test_tables_as_others_write_them(tmp_path, text):
     path = tmp_path / "file.tsv"
@@ -406,6 +415,7 @@ def test_tables_as_others_write_them(tmp_path, text):
         ("video,start,end,label\na,1,2,\n", "label ''.*no cell may be empty"),
         (f"video,start,end,label\na,0,{'9' * 400}:00:00,jump\n", "times must be seconds"),
         ("video,start,end,label\n,1,2,jump\n", "line 2: the row names no video"),
+        ("sep=,\nvideo,start,end,label\n,1,2,jump\n", "line 3: the row names no video"),
         ("video,start,end,label,Label\na,1,2,jump,run\n", "has label twice"),
     ],
 )

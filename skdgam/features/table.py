@@ -1,6 +1,7 @@
 """From tables of sensors, with a column of times, to snippet features."""
 
-import os
+import math
+import re
 import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -10,11 +11,14 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skdgam.features import describe, snippet_times
-from skdgam.features._sources import SourceTransformer, refuse_folder
+from skdgam.features._csv import read_csv
+from skdgam.features._sources import SourceTransformer
+from skdgam.formats._tables import ALIASES, CLOCK, to_number
 
 __all__ = ["TableFeatures"]
 
 POSITIVE = Interval(Real, 0, None, closed="neither")
+FAR = 5  # times slower or faster than the rate, from which on rows cause a warning
 
 
 class TableFeatures(SourceTransformer):
@@ -26,19 +30,20 @@ class TableFeatures(SourceTransformer):
 
     Parameters
     ----------
+    columns : list of (str or list of str)
+        The sensors, each a column or a list of columns. The columns of one sensor, such as the
+        three axes of an accelerometer, are described together with their magnitude, and need one
+        unit. Columns that are not named are ignored.
     rate : float
         Samples a second that columns are brought to; best about as many as the sensors have. Far
         fewer, and what changes faster than that is not averaged, but read at single times.
     window, hop : float
         Seconds of the window that a snippet is described by, and from snippet to snippet.
-    columns : list of (str or list of str), default=None
-        The sensors, each a column or a list of columns. The columns of one sensor, such as the
-        three axes of an accelerometer, are described together with their magnitude, and need one
-        unit. None takes every column but `time` as a sensor by itself.
     time : str or None, default="time"
-        Column of times: numbers are seconds, and texts are dates with times of day, such as
-        2024-05-01 12:30:00.5. Only the time since the first row matters, which is second 0 of the
-        features. None is a table without times, whose rows are at `rate`.
+        Column of times: numbers are seconds, and texts are clock times, such as 12:30:00.5, or
+        dates with times of day, such as 2024-05-01 12:30:00.5. Only the time since the first row
+        matters, which is second 0 of the features. None is a table without times, whose rows are
+        at `rate`. Rows 5 times as slow or fast as `rate`, or more, cause a warning.
     max_gap : float, default=1.0
         Seconds. A column that has no value for longer than this is interpolated with a warning.
     n_jobs : int or None, default=None
@@ -50,7 +55,9 @@ class TableFeatures(SourceTransformer):
     -----
     ``features_of`` and ``transform`` take paths, open files, and pandas frames. Files are CSV in
     UTF-8 with names in the first line, separated by commas, semicolons or tabs; with the latter two
-    numbers may have decimal commas. An empty cell means that the sensor has no value at that time.
+    numbers may have decimal commas. Before the names, there may be comments (``#``) and Excel's
+    ``sep=;``. An empty cell means that the sensor has no value at that time, and so does a row that
+    ends early; one with more cells than names is refused.
 
     Features come in the order of `columns`, so that tables with other columns beside them, or with
     the same in another order, give the same features.
@@ -65,7 +72,7 @@ class TableFeatures(SourceTransformer):
     >>> table = pd.DataFrame(rng.normal(size=(3000, 4)), columns=["x", "y", "z", "pressure"])
     >>> table["time"] = np.arange(3000) / 50 + rng.uniform(0, 0.01, 3000)  # a minute, not evenly
     >>> sensors = TableFeatures(
-    ...     rate=50, window=1.28, hop=0.32, columns=[["x", "y", "z"], "pressure"]
+    ...     columns=[["x", "y", "z"], "pressure"], rate=50, window=1.28, hop=0.32
     ... )
     >>> sensors.transform([table])[0].shape  # 44 features of the three axes, 11 of the pressure
     (184, 55)
@@ -73,10 +80,10 @@ class TableFeatures(SourceTransformer):
     """
 
     _parameter_constraints = {
+        "columns": [list, tuple],
         "rate": [POSITIVE],
         "window": [POSITIVE],
         "hop": [POSITIVE],
-        "columns": [list, tuple, None],
         "time": [str, None],
         "max_gap": [POSITIVE],
         "n_jobs": [Integral, None],
@@ -85,20 +92,20 @@ class TableFeatures(SourceTransformer):
 
     def __init__(
         self,
+        columns: Sequence[str | Sequence[str]],
         rate: float,
         window: float,
         hop: float,
         *,
-        columns: Sequence[str | Sequence[str]] | None = None,
         time: str | None = "time",
         max_gap: float = 1.0,
         n_jobs: int | None = None,
         progress: bool = False,
     ):
+        self.columns = columns
         self.rate = rate
         self.window = window
         self.hop = hop
-        self.columns = columns
         self.time = time
         self.max_gap = max_gap
         self.n_jobs = n_jobs
@@ -122,10 +129,10 @@ class TableFeatures(SourceTransformer):
         except ImportError as error:
             raise ImportError('TableFeatures needs pandas: pip install "skdgam[frame]".') from error
         is_frame = isinstance(source, pd.DataFrame)
-        table = source if is_frame else _read(source, name)
+        table, separator = (source, ",") if is_frame else read_csv(source, name)
         if self.time is not None:
             table = table.dropna(how="all")  # blank lines
-        where = _Rows(name, table.index, is_frame)
+        where = _Rows(name, table.index, "row" if is_frame else "line", separator != ",")
         sensors = self._sensors(list(table.columns), name)
         times = self._times(table, where)
         n_samples = int(times[-1] * self.rate + 1e-6) + 1  # also of a last row that was rounded
@@ -143,24 +150,39 @@ class TableFeatures(SourceTransformer):
 
     def _sensors(self, held: list[Any], name: str) -> list[list[Any]]:
         """Columns of each sensor, all of which the table has."""
-        if self.columns is None:
-            sensors: list[list[Any]] = [[column] for column in held if column != self.time]
-        else:
-            sensors = [[group] if np.isscalar(group) else list(group) for group in self.columns]
-        twice = [column for column in held if held.count(column) > 1]
-        if twice:
-            raise ValueError(f"{name} has the column {twice[0]} twice.")
+        groups: Sequence[Any] = self.columns
+        sensors = [[group] if np.isscalar(group) else list(group) for group in groups]
+        if not sensors or not all(sensors):
+            raise ValueError(
+                f"columns={self.columns!r} must name the columns of each sensor, such as "
+                '[["acc_x", "acc_y", "acc_z"], "pressure"].'
+            )
         needed = [column for sensor in sensors for column in sensor]
         if self.time is not None:
             needed.append(self.time)
         missing = [column for column in needed if column not in held]
-        if missing or not all(sensors) or not sensors:
-            wrong = f"lacks {', '.join(map(str, missing))}" if missing else "has none of a sensor"
-            raise ValueError(
-                f"{name} has the columns {', '.join(map(str, held)) or 'none'}; it {wrong}. Set "
-                f"columns, and time, which is {self.time!r}, to columns that every table has."
-            )
+        if missing:
+            named = [str(column) for column in held if column != ""]
+            if len(missing) == len(needed) and {"video", "label"} <= {
+                ALIASES.get(column.lower(), column.lower()) for column in named
+            }:
+                wrong = "looks like the table of labels; keep it in another folder."
+            else:
+                wrong = f"lacks {', '.join(map(str, missing))}. {self._mend(held)}"
+            raise ValueError(f"{name} has the columns {', '.join(named) or 'none'}; it {wrong}")
+        twice = [column for column in needed if held.count(column) > 1]
+        if twice:
+            raise ValueError(f"{name} has the column {twice[0]!s} twice.")
         return sensors
+
+    def _mend(self, held: list[Any]) -> str:
+        """What to do about a table that has other columns."""
+        names = [column for column in held if isinstance(column, str)]
+        if names and not any(math.isnan(to_number(column)) for column in names):
+            return "The first line must have names, not numbers, and no # before them."
+        if len(names) == 1 and re.search(r"[\s|]", names[0]):
+            return "Separate cells by commas, semicolons or tabs."
+        return f"Set columns, and time, which is {self.time!r}, to columns that every table has."
 
     def _times(self, table: Any, where: "_Rows") -> np.ndarray:
         """Seconds of each row since the first, which increase."""
@@ -174,10 +196,13 @@ class TableFeatures(SourceTransformer):
         if len(back):
             i = back[0] + 1
             given = table[self.time]
+            is_clock = CLOCK.fullmatch(str(given.iloc[i]).strip())
             raise ValueError(
                 f"{where(i)}: {self.time} is {given.iloc[i]} after {given.iloc[i - 1]}, and must "
                 f"increase from row to row ({len(back)} such rows). Sort the rows, and keep one of "
                 "those with the same time."
+                + " Clock times that pass midnight need dates before them."
+                * bool(is_clock)
             )
         apart = times[-1] / (len(times) - 1)
         if apart > self.max_gap:
@@ -186,6 +211,16 @@ class TableFeatures(SourceTransformer):
                 f"{self.time}; max_gap is {self.max_gap} s. Times must be in seconds: divide "
                 "milliseconds by 1000. Split a recording where it pauses for long; raise max_gap "
                 "if the sensor is that slow."
+            )
+        step = float(np.median(np.diff(times)))
+        if not 1 / FAR < step * self.rate < FAR:
+            warnings.warn(
+                f"{where.name}: rows are {step:.3g} s apart (median), by the column {self.time}, "
+                f"and samples at rate={self.rate} are {1 / self.rate:.3g} s apart. If {self.time} "
+                "counts rows or has another unit, write seconds, or set time=None where rows are "
+                f"at rate; else set rate to about {1 / step:.3g}.",
+                UserWarning,
+                stacklevel=2,
             )
         return times
 
@@ -215,88 +250,77 @@ class TableFeatures(SourceTransformer):
 class _Rows:
     """What messages call the rows of a table: by the line of a file, or the index of a frame."""
 
-    def __init__(self, name: str, index: Any, is_frame: bool):
-        self.name, self.index, self.is_frame = name, index, is_frame
+    def __init__(self, name: str, index: Any, unit: str, decimal_commas: bool):
+        self.name, self.index, self.unit = name, index, unit
+        self.decimal_commas = decimal_commas  # whether numbers may have such
 
     def __call__(self, i: int) -> str:
-        label = self.index[i]
-        return f"{self.name}, row {label}" if self.is_frame else f"{self.name}, line {label + 2}"
+        return f"{self.name}, {self.unit} {self.index[i]}"
 
 
-def _read(source: Any, name: str) -> Any:
-    """Read a CSV file; line i of it has the index i - 2."""
+def _values(column: Any, where: _Rows) -> np.ndarray:
+    """Numbers of a column, nan where a cell is none."""
     import pandas as pd
 
-    if not (isinstance(source, str | os.PathLike) or hasattr(source, "read")):
-        raise TypeError(
-            f"{name} is of type {type(source).__name__}; it must be a path, an open file, or a "
-            "pandas frame."
-        )
-    if isinstance(source, str | os.PathLike):
-        refuse_folder(source, "*.csv")
-        with open(source, "rb") as file:
-            return _read(file, name)
-    start = source.tell()
-    try:
-        first = source.readline()
-        first = first.decode("utf-8-sig") if isinstance(first, bytes) else first
-        source.seek(start)
-        separator = max(",;\t", key=first.count)
-        table = pd.read_csv(
-            source,
-            sep=separator,
-            encoding="utf-8-sig",
-            skip_blank_lines=False,  # by which lines are counted
-            skipinitialspace=True,
-            index_col=False,
-            low_memory=False,  # so that a column is either numbers or texts
-        )
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{name} is not in UTF-8, as tables must be here ({error}). Save it so: in a "
-            'spreadsheet, as "CSV UTF-8".'
-        ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{name} cannot be read as CSV: {error}") from error
-    if separator != ",":  # then spreadsheets may have written decimal commas
-        for column in table:
-            if not pd.api.types.is_numeric_dtype(table[column]):
-                table[column] = table[column].str.replace(",", ".", regex=False)
-    return table
+    if where.decimal_commas and not pd.api.types.is_numeric_dtype(column):
+        decimal = column.str.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?\s*", case=False, na=False)
+        if decimal.any():
+            # Then a point may separate thousands, and such a cell is no number for certain.
+            column = column.mask(column.str.contains(".", regex=False, na=False))
+            column = column.str.replace(",", ".", regex=False)
+    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
 def _numbers(column: Any, where: _Rows) -> np.ndarray:
     """Values of a column, nan where it has none."""
-    import pandas as pd
-
-    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    values = _values(column, where)
     wrong = np.isinf(values) | (np.isnan(values) & column.notna().to_numpy())
     if wrong.any():
         i = np.flatnonzero(wrong)[0]
+        mend = "If it is no sensor, leave it out of columns."
+        if re.search(r"\d[.,]\d", str(column.iloc[i])):
+            mend = (
+                "Nothing may separate thousands. Write 1234.5, or 1234,5 in the whole column of a "
+                "file that semicolons or tabs separate."
+            )
         raise ValueError(
             f"{where(i)}: column {column.name} is '{column.iloc[i]}'; it must be a finite number, "
-            f"or empty where there is no value ({wrong.sum()} such cells). If it is no sensor, "
-            "leave it out of columns."
+            f"or empty where there is no value ({wrong.sum()} such cells). {mend}"
         )
     return values
 
 
 def _seconds(column: Any, where: _Rows) -> np.ndarray:
-    """Times in seconds: numbers as they are, dates since the first."""
+    """Times in seconds: numbers and clock times as they are, dates since the first."""
     import pandas as pd
 
-    are_dates = pd.api.types.is_datetime64_any_dtype(column)
-    if not are_dates and pd.to_numeric(column, errors="coerce").notna().any():
+    if pd.api.types.is_datetime64_any_dtype(column):
+        times = _since_first(column)
+    elif not np.isnan(_values(column, where)).all():
         times = _numbers(column, where)
-        missing = np.isnan(times)
     else:
-        dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-        missing = dates.isna().to_numpy()
-        times = (dates - dates.min()).dt.total_seconds().to_numpy(np.float64)
+        texts = column.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+        times = texts.map(lambda text: to_number(str(text))).to_numpy(np.float64)
+        if np.isnan(times).all():
+            times = _since_first(texts.replace(",", ".", regex=True))  # ISO 8601 has either
+        elif not texts.str.contains(r":.*:|[.,]", na=False).any():
+            raise ValueError(
+                f"{where(0)}: {column.name} is '{column.iloc[0]}', which may be hours and minutes, "
+                "or minutes and seconds. Write such times as 00:12:30."
+            )
+    missing = np.isnan(times)
     if missing.any():
         i = np.flatnonzero(missing)[0]
         raise ValueError(
-            f"{where(i)}: {column.name} is '{column.iloc[i]}'; every row needs a time, in seconds "
-            f"or as 2024-05-01 12:30:00.5 ({missing.sum()} rows without)."
+            f"{where(i)}: {column.name} is '{column.iloc[i]}'; every row needs a time, in seconds, "
+            f"as 12:30:00.5 or as 2024-05-01 12:30:00.5 ({missing.sum()} rows without)."
         )
     return times
+
+
+def _since_first(column: Any) -> np.ndarray:
+    """Seconds of dates since the first, nan for what is no date."""
+    import pandas as pd
+
+    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    return (dates - dates.min()).dt.total_seconds().to_numpy(np.float64)

@@ -6,7 +6,8 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from skdgam.intervals import make_intervals
 
 __all__ = [
     "as_table",
+    "find_header",
     "intervals_of_table",
     "rounded",
     "table_rows",
@@ -31,6 +33,7 @@ NUMBERS = {"start", "end", "score"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+SEPARATOR = re.compile(r'"?sep=([^\s"]|\t)"?\s*', re.IGNORECASE)
 FORMULA = re.compile(r"'*[=+\-@]")
 
 
@@ -73,19 +76,30 @@ def to_number(text: str) -> float:
     return math.nan
 
 
+def find_header(file: TextIO) -> tuple[str, str, int]:
+    """Read an open table up to the line that names its columns, the first but for comments.
+
+    Returns that line, what separates its cells, and how many lines are before it.
+    """
+    separator, n_before = "", 0
+    for n_before, line in enumerate(iter(file.readline, "")):
+        line = line.removeprefix("\ufeff")
+        if said := SEPARATOR.fullmatch(line):  # of Excel
+            separator = said[1]
+        elif line.strip() and not line.startswith("#"):
+            # Spreadsheets separate by semicolons where numbers have commas.
+            return line, separator or max(",;\t", key=line.count), n_before
+    return "", separator or ",", n_before
+
+
 def table_rows(
     path: str | os.PathLike[str], columns: tuple[str, ...]
 ) -> Iterator[tuple[dict[str, str], int]]:
     """Yield the rows of a table by column, and the line that each is on."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
-            begin, first = 0, file.readline()
-            if re.fullmatch(r"sep=.\s*", first):  # of Excel, which says what separates
-                begin, first = file.tell(), file.readline()
-            file.seek(begin)
-            # Spreadsheets separate by semicolons where numbers have commas.
-            delimiter = max(",;\t", key=first.count)
-            reader = csv.reader(file, strict=True, delimiter=delimiter)
+            first, delimiter, n_before = find_header(file)
+            reader = csv.reader(chain([first], file), strict=True, delimiter=delimiter)
             header = [name.strip().lower() for name in next(reader, [])]
             header = [ALIASES.get(name, name) for name in header]
             missing = [name for name in columns if name not in header]
@@ -99,9 +113,10 @@ def table_rows(
             for cells in reader:
                 if not any(map(str.strip, cells)):
                     continue
+                line = n_before + reader.line_num
                 if len(cells) != len(header):
                     raise ValueError(
-                        f"{path}, line {reader.line_num}: a row must have {len(header)} values, as "
+                        f"{path}, line {line}: a row must have {len(header)} values, as "
                         "the first line has names."
                     )
                 row = dict(zip(header, map(_from_cell, cells), strict=True))
@@ -112,15 +127,16 @@ def table_rows(
                         if DECIMAL_COMMA.fullmatch(row[name])
                     }
                 if "video" in columns and not row["video"]:
-                    raise ValueError(f"{path}, line {reader.line_num}: the row names no video.")
-                yield row, reader.line_num
+                    raise ValueError(f"{path}, line {line}: the row names no video.")
+                yield row, line
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path} is not in UTF-8, as tables must be here ({error}). Save it so: in a "
                 'spreadsheet, as "CSV UTF-8".'
             ) from error
         except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}, is no CSV: {error}.") from error
+            line = n_before + reader.line_num
+            raise ValueError(f"{path}, line {line}, is no CSV: {error}.") from error
 
 
 def as_table(intervals: dict[str, np.ndarray], *, tabs: bool) -> str:
