@@ -17,6 +17,7 @@ __all__ = [
     "plain_labels",
     "runs",
     "soft_non_maximum_suppression",
+    "survivors",
     "tiou",
 ]
 
@@ -200,13 +201,18 @@ def non_maximum_suppression(detections: np.ndarray, threshold: float) -> np.ndar
     >>> non_maximum_suppression(found, 0.5)[["start", "label"]].tolist()
     [(0.0, 'a'), (1.0, 'b')]
     """
-    detections = detections[np.argsort(-detections["score"], kind="stable")]
-    better, worse = _overlapping_pairs(detections, threshold)
+    return detections[survivors(detections, threshold)]
+
+
+def survivors(detections: np.ndarray, threshold: float) -> np.ndarray:
+    """Indices of the detections that :func:`non_maximum_suppression` keeps, best first."""
+    order = np.argsort(-detections["score"], kind="stable")
+    better, worse = _overlapping_pairs(detections[order], threshold)
     kept = np.ones(len(detections), dtype=bool)
     for i, j in zip(better.tolist(), worse.tolist(), strict=True):
         if kept[i]:
             kept[j] = False
-    return detections[kept]
+    return order[kept]
 
 
 def _overlapping_pairs(detections: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:

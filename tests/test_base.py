@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 import skdgam
+import skdgam.presets
 from skdgam import MultiStreamLocalizer
 from skdgam.base import BaseLocalizer
 from skdgam.cli import main
@@ -282,6 +283,16 @@ def test_shared_parameters_are_documented_with_their_defaults(method):
         assert re.search(rf"^    (\w+, )*{name}(, \w+)* : ", cls.__doc__, re.MULTILINE), name
         assert name in cls._parameter_constraints, name
         cls(**{name: value})._validate_params()
+
+
+PRESETS = [(method, name) for method, cls in METHODS.items() for name in cls.presets]
+
+
+@pytest.mark.parametrize(("method", "name"), PRESETS)
+def test_presets_are_arguments_of_their_method(method, name):
+    preset = getattr(skdgam.presets, name)
+    assert preset is METHODS[method].presets[name]  # and no other method has the same name
+    METHODS[method](**preset)._check_settings()
 
 
 def test_parameters_are_those_of_scikit_learn():

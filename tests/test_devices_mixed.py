@@ -26,9 +26,12 @@ WAYS = {
     ],
     "mil": [{}, {"pooling": "attention", "temporal_context": 2}, {"hidden": None}],
 }
+# What their losses are of depends on values, of which there are none here.
+LOOK_AT_VALUES = {"autoloc"}
 CASES = [
     pytest.param(name, changes, dtype, id=f"{name}-{i}-{dtype}".replace("torch.", ""))
     for name in METHODS
+    if name not in LOOK_AT_VALUES
     for i, changes in enumerate(WAYS.get(name, [{}]))
     for dtype in (torch.float32, torch.bfloat16)
 ]

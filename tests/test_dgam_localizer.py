@@ -793,7 +793,7 @@ def test_no_tensor_is_in_the_state(fitted):
     assert b"torch" not in pickle.dumps(fitted)
 
 
-@pytest.mark.parametrize("name", presets.__all__)
+@pytest.mark.parametrize("name", DGAMLocalizer.presets)
 def test_presets_are_arguments(data, name):
     preset = getattr(presets, name)
     model = DGAMLocalizer(**preset).set_params(max_epochs=2, random_state=0).fit(*data)

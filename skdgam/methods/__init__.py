@@ -7,6 +7,7 @@ put there, also by a program that uses the package, is known to ``skdgam.load`` 
 
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
+from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
@@ -20,6 +21,7 @@ from skdgam.methods.wtalc import WTALCLocalizer
 
 __all__ = [
     "METHODS",
+    "AutoLocLocalizer",
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
@@ -40,6 +42,7 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "hide_and_seek": HideAndSeekLocalizer,
     "stpn": STPNLocalizer,
     "wtalc": WTALCLocalizer,
+    "autoloc": AutoLocLocalizer,
     "cmcs": CMCSLocalizer,
     "maan": MAANLocalizer,
     "background_modeling": BackgroundModelingLocalizer,

@@ -1,0 +1,84 @@
+"""Ways of localization that methods share, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from skdgam.localization import Activation
+from skdgam.methods._localization import (
+    frame_proposals,
+    fused,
+    logit_proposals,
+    weighted_tcam_proposals,
+)
+
+
+def activation_of(*logits, attention=None):
+    tcam = np.array(logits, dtype=float).T
+    attention = np.ones(len(tcam)) if attention is None else np.array(attention)
+    return Activation(attention, tcam, np.zeros(tcam.shape[1]), np.ones(tcam.shape[1]))
+
+
+def test_streams_are_fused_by_the_weight_of_the_first():
+    one, two, three = (np.array([value]) for value in (1.0, 4.0, 6.0))
+    assert fused([one], 0.25) == 1
+    assert fused([one, two, three], 0.25) == 0.25 * 1 + 0.75 * 5
+
+
+LOGITS = [-1.0, 3.0, 2.0, -1.0, 3.0, -1.0, 1.5, 1.5]
+
+
+def test_runs_of_high_logits_by_hand():
+    activation = activation_of(np.zeros(8), LOGITS)
+    found = logit_proposals(activation, np.array([1]), [0.5], np.array([9.0, 2.0]), 0.7)
+    # Half of the range is 1; of the snippets above, number 4 is alone.
+    assert found[["start", "end", "label"]].tolist() == [(1, 3, 1), (6, 8, 1)]
+    assert found["score"].tolist() == pytest.approx([3 + 1.4, 1.5 + 1.4])
+
+
+def test_the_range_of_logits_may_begin_elsewhere_and_runs_may_be_shorter():
+    found = logit_proposals(
+        *(activation_of(LOGITS), np.array([0]), [0.5], np.array([2.0]), 0.0),
+        least=0.4,  # half of the way to 3 is 1.7
+        shortest=1,
+    )
+    assert found[["start", "end", "score"]].tolist() == [(1, 3, 3.0), (4, 5, 3.0)]
+
+
+def test_logits_that_are_all_the_same_yield_nothing():
+    activation = activation_of(np.ones(4))
+    assert len(logit_proposals(activation, np.array([0]), [0.5], np.ones(1), 0.7)) == 0
+
+
+def test_each_threshold_gives_proposals_of_its_own():
+    activation = activation_of(np.full(4, 50.0), attention=[0.0, 0.4, 0.8, 0.0])
+    found = weighted_tcam_proposals(activation, np.array([0]), [0.21, 0.62])
+    # Attention rises to 0.4, on to 0.8, and falls, each over a snippet of 24 points.
+    assert found["start"].tolist() == pytest.approx([13 / 24, 1 + 14 / 24])
+    assert found["end"].tolist() == pytest.approx([2 + 18 / 24, 2 + 6 / 24])
+    assert found["score"][1] > found["score"][0]
+
+
+def test_frames_above_the_mean_by_hand():
+    # A peak from frame 16 over 32 to 48, of which the mean over 81 frames is 16 / 81. Above are
+    # frames 20 to 44, and with ten more before and nine behind, 10 to 53.
+    probability = np.array([[0.1, 0.1, 0.3, 0.1, 0.1, 0.1]]).T
+    (found,) = frame_proposals(probability, np.array([0]), mean_share=1.0, eta=1.0)
+    assert (found["start"] * 16, found["end"] * 16) == (10, 54)
+    assert found["score"] == pytest.approx(16 / 44)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_frames_beside_a_proposal_count_against_it(eta):
+    probability = np.array([[0.0, 1.0, 0.0, 0.0, 0.0, 0.4, 0.0, 0.0]]).T
+    (found,) = frame_proposals(probability, np.array([0]), mean_share=4.0, eta=eta)
+    points = np.interp(np.arange(113), np.arange(8) * 16, probability[:, 0])
+    # Above four times the mean, 22.4 / 113, are frames 13 to 19, and so a proposal is 3 to 28. A
+    # side before it would begin before the video, so that only 6 frames behind count.
+    assert (found["start"] * 16, found["end"] * 16) == (3, 29)
+    inside, behind = points[3:29].mean(), points[29:35].mean()
+    assert found["score"] == pytest.approx(inside - eta * behind)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_constant_probability_yields_nothing(n):
+    assert len(frame_proposals(np.full((n, 1), 0.7), np.array([0]), 1.0, 1.0)) == 0
