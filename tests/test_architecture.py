@@ -51,7 +51,7 @@ FLOORS = [
         "dgam.localizer",
         "dgam.swap",
         "dgam",
-        *("methods._localization", "methods._boxes"),
+        *("methods._settings", "methods._localization", "methods._boxes"),
         "methods.mil",
         *(
             "methods.untrimmednet",
