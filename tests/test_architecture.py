@@ -53,7 +53,7 @@ FLOORS = [
         "dgam.localizer",
         "dgam.swap",
         "dgam",
-        *("methods._localization", "methods._boxes"),
+        *("methods._settings", "methods._localization", "methods._boxes"),
         "methods.mil",
         *(
             "methods.untrimmednet",

@@ -1,17 +1,17 @@
 """Ways of localization that several methods were published with."""
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, runs
 from skdgam.localization import Activation, check_proposal_thresholds
+from skdgam.methods._settings import COUNT
 from skdgam.proposals import (
     contrast_between,
     interpolate,
@@ -195,7 +195,7 @@ class WeightedTCAMLocalizer(BaseLocalizer):
     max_snippets: int | None = 400
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
-        "attention_width": [Interval(Integral, 1, None, closed="left")],
+        "attention_width": COUNT,
         "localization": [StrOptions({"tcam"})],
     }
 

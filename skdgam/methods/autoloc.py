@@ -1,7 +1,7 @@
 """AutoLocLocalizer: boundaries are predicted, by the contrast of inside and outside."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation
 from skdgam.methods._boxes import Boxes, contrast_loss, select_boxes
 from skdgam.methods._localization import fused
+from skdgam.methods._settings import COUNT, SHARE, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -101,13 +102,10 @@ class AutoLocLocalizer(BaseLocalizer):
     nms_threshold: float = 0.4
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
-        **{
-            name: [Interval(Integral, 1, None, closed="left")]
-            for name in ("shortest_anchor", "hidden", "n_searched")
-        },
+        **dict.fromkeys(("shortest_anchor", "hidden", "n_searched"), COUNT),
         "n_anchors": [Interval(Integral, 1, 16, closed="both")],
-        "box_rate": [Interval(Real, 0, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "box_rate": WEIGHT,
+        "dropout": SHARE,
         "localization": [StrOptions({"tcam"})],
     }
 

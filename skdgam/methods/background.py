@@ -13,6 +13,7 @@ from skdgam import losses
 from skdgam.layers import Linear
 from skdgam.localization import Activation
 from skdgam.methods._localization import WeightedTCAMLocalizer
+from skdgam.methods._settings import WEIGHT
 from skdgam.methods.stpn import STPNetwork
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -95,7 +96,7 @@ class BackgroundModelingLocalizer(WeightedTCAMLocalizer):
     smoothing: float = 1.0
 
     _parameter_constraints = WeightedTCAMLocalizer._parameter_constraints | {
-        **{name: [Interval(Real, 0, None, closed="left")] for name in ("alpha", "beta", "gamma")},
+        **dict.fromkeys(("alpha", "beta", "gamma"), WEIGHT),
         "smoothing": [Interval(Real, 0, None, closed="neither")],
     }
 

@@ -1,11 +1,10 @@
 """BaSNetLocalizer: background suppression network."""
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +14,7 @@ from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, non_maximum_suppression, runs
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation, check_proposal_thresholds
+from skdgam.methods._settings import COUNT, SHARE, WEIGHT
 from skdgam.proposals import interpolate, join_proposals, joint_contrast
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -94,12 +94,12 @@ class BaSNetLocalizer(BaseLocalizer):
     max_snippets: int | None = 750
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
-        "hidden": [Interval(Integral, 1, None, closed="left")],
-        "attention_width": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "sparsity": [Interval(Real, 0, None, closed="left")],
+        "hidden": COUNT,
+        "attention_width": COUNT,
+        "dropout": SHARE,
+        "sparsity": WEIGHT,
         "localization": [StrOptions({"tcam"})],
-        "eta": [Interval(Real, 0, None, closed="left")],
+        "eta": WEIGHT,
     }
 
     class _network(nn.Module):  # noqa: N801

@@ -16,6 +16,7 @@ from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation
 from skdgam.methods._localization import frame_proposals, fused
+from skdgam.methods._settings import ACTIVITYNET12, COUNT, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -95,21 +96,17 @@ class CMCSLocalizer(BaseLocalizer):
     _architecture = ("n_branches", "hidden", "branch_width", "attention_width")
     presets = {  # noqa: RUF012
         "CMCS_THUMOS14": {
-            "standardize": False,
+            **THUMOS14,
             "max_epochs": 1875,  # 15,000 steps on 200 videos
             "learning_rate": 1e-4,
-            "snippet_seconds": 0.64,
-            "tiou_thresholds": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
         },
         "CMCS_ACTIVITYNET12": {
-            "standardize": False,
+            **ACTIVITYNET12,
             **{"hidden": 256, "branch_width": 128, "attention_width": 128},
             "max_epochs": 133,  # 20,000 steps on 4,819 videos
             "batch_size": 32,
             **{"learning_rate": 1e-3, "late_rate": 0.1, "weight_decay": 1e-4},
             "mean_share": 1e-7,
-            "snippet_seconds": 0.64,
-            "tiou_thresholds": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
         },
     }
 
@@ -130,15 +127,9 @@ class CMCSLocalizer(BaseLocalizer):
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "n_branches": [Interval(Integral, 2, None, closed="left")],
-        **{
-            name: [Interval(Integral, 1, None, closed="left")]
-            for name in ("hidden", "branch_width", "attention_width")
-        },
-        **{
-            name: [Interval(Real, 0, None, closed="left")]
-            for name in ("diversity", "balance", "weight_decay", "mean_share", "eta")
-        },
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        **dict.fromkeys(("hidden", "branch_width", "attention_width"), COUNT),
+        **dict.fromkeys(("diversity", "balance", "weight_decay", "mean_share", "eta"), WEIGHT),
+        "dropout": SHARE,
         "late_rate": [Interval(Real, 0, 1, closed="right")],
         "localization": [StrOptions({"tcam"})],
     }

@@ -1,13 +1,12 @@
 """HideAndSeekLocalizer: parts of a video are hidden in training."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import ndtri, softmax
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 
 from skdgam import losses
@@ -16,6 +15,7 @@ from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation, check_proposal_thresholds
 from skdgam.methods._localization import logit_proposals
+from skdgam.methods._settings import COUNT, SHARE
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -86,9 +86,9 @@ class HideAndSeekLocalizer(BaseLocalizer):
     proposal_threshold: Any = 0.5
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
-        "n_segments": [Interval(Integral, 1, None, closed="left")],
-        "hidden_share": [Interval(Real, 0, 1, closed="left")],
-        "hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_segments": COUNT,
+        "hidden_share": SHARE,
+        "hidden": COUNT,
         "localization": [StrOptions({"tcam"})],
     }
 

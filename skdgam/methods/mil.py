@@ -1,6 +1,6 @@
 """MILLocalizer: plain multiple-instance learning, to compare other methods with."""
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from skdgam import losses
 from skdgam.base import BaseLocalizer
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation
+from skdgam.methods._settings import COUNT, SHARE, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -85,11 +86,11 @@ class MILLocalizer(BaseLocalizer):
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "pooling": [StrOptions({"topk", "attention"})],
-        "topk": [Interval(Integral, 1, None, closed="left")],
-        "sparsity": [Interval(Real, 0, None, closed="left")],
-        "hidden": [Interval(Integral, 1, None, closed="left"), None],
+        "topk": COUNT,
+        "sparsity": WEIGHT,
+        "hidden": [*COUNT, None],
         "temporal_context": [Interval(Integral, 0, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": SHARE,
     }
 
     class _network(nn.Module):  # noqa: N801

@@ -1,12 +1,10 @@
 """STPNLocalizer: sparse temporal pooling network."""
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import expit
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +12,7 @@ from skdgam import losses
 from skdgam.layers import Linear, xavier_uniform
 from skdgam.localization import Activation
 from skdgam.methods._localization import WeightedTCAMLocalizer
+from skdgam.methods._settings import THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -54,12 +53,13 @@ class STPNLocalizer(WeightedTCAMLocalizer):
     r"""Sparse temporal pooling network of Nguyen, Liu, Prasad and Han [1]_.
 
     An attention :math:`\lambda_t` weighs the snippets of a video. Their mean,
-    :math:`\bar x = \tfrac1T \sum_t \lambda_t x_t` (Eq. 1), is classified, each class by itself,
-    and the sum of attention costs (Eq. 2):
+    :math:`\bar x = \tfrac1T \sum_t \lambda_t x_t`, is classified, each class by itself, and the
+    sum of attention costs:
     :math:`L = L_{class}(\sigma(W \bar x + b), y) + \beta \sum_t \lambda_t`.
 
     Intervals are where the weighted T-CAM
-    :math:`\psi_{tc} = \lambda_t \sigma(w_c^T x_t)` (Eq. 3, 4) is high, and score its mean (Eq. 5).
+    :math:`\psi_{tc} = \lambda_t \sigma(w_c^T x_t)` is high, and score the mean of
+    :math:`\lambda_t w_c^T x_t`.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class STPNLocalizer(WeightedTCAMLocalizer):
     _remedies = {0: "lower sparsity, or train longer", 1: "raise sparsity"}  # noqa: RUF012
     presets = {  # noqa: RUF012
         "STPN_THUMOS14": {
-            "standardize": False,
+            **THUMOS14,
             "max_epochs": 727,  # 24,000 steps on 200 videos
             "batch_size": 6,
             "learning_rate": 1e-4,
@@ -120,7 +120,7 @@ class STPNLocalizer(WeightedTCAMLocalizer):
     sparsity: float = 1e-4
 
     _parameter_constraints = WeightedTCAMLocalizer._parameter_constraints | {
-        "sparsity": [Interval(Real, 0, None, closed="left")],
+        "sparsity": WEIGHT,
     }
 
     def _stages(self) -> list[Stage]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, xavier_uniform
 from skdgam.localization import Activation, check_proposal_thresholds
 from skdgam.methods._localization import logit_proposals
+from skdgam.methods._settings import ACTIVITYNET12, COUNT, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -96,21 +97,17 @@ class ThreeCNetLocalizer(BaseLocalizer):
     _crops = True
     presets = {  # noqa: RUF012
         "THREECNET_THUMOS14": {
-            "standardize": False,
+            **THUMOS14,
             "n_snippets": 750,
             "max_epochs": 1613,  # 50,000 steps on 1,010 videos
             "learning_rate": 1e-4,
-            "snippet_seconds": 0.64,
-            "tiou_thresholds": (0.1, 0.2, 0.3, 0.4, 0.5, 0.7),
         },
         "THREECNET_ACTIVITYNET12": {
-            "standardize": False,
+            **ACTIVITYNET12,
             "n_snippets": 200,
             "max_epochs": 333,  # 50,000 steps on 4,819 videos
             "learning_rate": 1e-4,
             **{"temporal_conv": True, "class_share": 0.0, "proposal_threshold": 0.0},
-            "snippet_seconds": 0.64,
-            "tiou_thresholds": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
         },
     }
 
@@ -126,10 +123,10 @@ class ThreeCNetLocalizer(BaseLocalizer):
     class_threshold: float = 0.5
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
-        "hidden": [Interval(Integral, 1, None, closed="left"), None],
-        "center": [Interval(Real, 0, None, closed="left")],
+        "hidden": [*COUNT, None],
+        "center": WEIGHT,
         "temporal_conv": ["boolean"],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": SHARE,
         "class_share": [Interval(Real, 0, 1, closed="both")],
         "localization": [StrOptions({"tcam"})],
     }

@@ -1,13 +1,12 @@
 """UntrimmedNetLocalizer: selection of the parts of a video that classify it."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 
 from skdgam import losses
@@ -17,6 +16,7 @@ from skdgam.intervals import make_intervals, runs
 from skdgam.layers import Linear
 from skdgam.localization import Activation, check_proposal_thresholds
 from skdgam.methods._localization import fused
+from skdgam.methods._settings import COUNT, SHARE
 from skdgam.proposals import join_proposals, mean_inside
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -99,8 +99,8 @@ class UntrimmedNetLocalizer(BaseLocalizer):
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "selection": [StrOptions({"soft", "hard"})],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "n_snippets": [Interval(Integral, 1, None, closed="left"), None],
+        "dropout": SHARE,
+        "n_snippets": [*COUNT, None],
         "localization": [StrOptions({"tcam"})],
     }
 

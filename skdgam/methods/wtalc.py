@@ -1,7 +1,7 @@
 """WTALCLocalizer: multiple-instance learning and co-activity similarity."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, xavier_uniform
 from skdgam.localization import Activation, check_proposal_thresholds
 from skdgam.methods._localization import logit_proposals
+from skdgam.methods._settings import COUNT, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -29,10 +30,11 @@ class WTALCLocalizer(BaseLocalizer):
     r"""W-TALC of Paul, Roy and Roy-Chowdhury [1]_: top-k pooling, and videos in pairs.
 
     One hidden layer describes each snippet, :math:`h_t`, and a linear one gives its logits
-    :math:`s_t`. The highest logits of each class classify a video (Eq. 2-4). Two videos that share
-    a class should look alike where it is, and unlike where it is not (Eq. 5-9):
-    :func:`skdgam.losses.coactivity_loss`. The loss is
-    :math:`L = \lambda L_{MIL} + (1 - \lambda) L_{CAS}` (Eq. 10).
+    :math:`s_t`. The mean of the highest logits of each class gives the probabilities p of a video
+    by softmax, and :math:`L_{MIL} = -\sum_c \hat y_c \log p_c`, in which its labels have equal
+    shares. Two videos that share a class should look alike where it is, and unlike where it is
+    not, :math:`L_{CAS}` (:func:`skdgam.losses.coactivity_loss`). The loss is
+    :math:`\lambda L_{MIL} + (1 - \lambda) L_{CAS}`.
 
     Parameters
     ----------
@@ -89,12 +91,10 @@ class WTALCLocalizer(BaseLocalizer):
     _crops = True
     presets = {  # noqa: RUF012
         "WTALC_THUMOS14": {
-            "standardize": False,
+            **THUMOS14,
             "n_snippets": 750,
             "max_epochs": 5000,  # 100,000 steps on 200 videos
             "learning_rate": 1e-4,
-            "snippet_seconds": 0.64,
-            "tiou_thresholds": (0.1, 0.2, 0.3, 0.4, 0.5),
         }
     }
 
@@ -110,11 +110,11 @@ class WTALCLocalizer(BaseLocalizer):
     class_threshold: float = 0.5
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
-        "hidden": [Interval(Integral, 1, None, closed="left"), None],
-        "topk": [Interval(Integral, 1, None, closed="left")],
-        "margin": [Interval(Real, 0, None, closed="left")],
+        "hidden": [*COUNT, None],
+        "topk": COUNT,
+        "margin": WEIGHT,
         "coactivity": [Interval(Real, 0, 1, closed="both")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": SHARE,
         "localization": [StrOptions({"tcam"})],
     }
 
