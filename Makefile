@@ -32,7 +32,8 @@ test-oldest: .venv/installed
 	.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt \
 		"$$(echo dist/*.whl)[plot,report,frame,share,h5,sound]" pytest pytest-xdist hypothesis
 	cd tests && ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 \
-		../.venv-oldest/bin/python -m pytest -q -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. .
+		../.venv-oldest/bin/python -m pytest -q --ignore=test_limits.py \
+		--ignore=test_life.py -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. .
 
 # Known weaknesses of what continuous integration installs; asks a service on the network.
 audit: .venv/installed

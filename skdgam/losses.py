@@ -331,7 +331,7 @@ def center_distances(features: Tensor, logits: Tensor, centers: Tensor) -> Tenso
     Examples
     --------
     >>> features, logits = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [9.0]])
-    >>> center_distances(features, logits, torch.tensor([[1.0]]))
+    >>> center_distances(features, logits, torch.tensor([[1.0]])).round(decimals=3)
     tensor([4.])
     """
     attention = logits.softmax(dim=0)
