@@ -278,7 +278,7 @@ default=None
         labels, top, lane = self._labels(i), self._height(i), self._lane()
         center = {label: top - k * lane - 0.5 for k, label in enumerate(labels)}
         found = np.sort(self.y_pred[i], order="score")  # the best lies on top
-        parts = [(found, {"facecolor": shade(found["score"])})]
+        parts = [(found, {"color": shade(found["score"])})]
         if self.y_true is not None:
             parts.insert(0, (self.y_true[i], TRUTH))
         height = 0.8 / len(parts)
