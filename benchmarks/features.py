@@ -87,7 +87,7 @@ def decoding(folder, seconds):
 
 
 def flow(folder, n_pairs):
-    """Compare optical flow by one thread and by all."""
+    """Compare optical flow of one pair of frames at a time, and of as many as there are cores."""
     frames = list(islice(read_frames(film(folder / "flow.mp4", n_pairs + 1)), n_pairs + 1))
     for method in ("tvl1", "dis", "dis_fast"):
         one, all_ = best_of(
@@ -96,8 +96,9 @@ def flow(folder, n_pairs):
             lambda method=method: count(optical_flow(frames, method, joblib.cpu_count())),
         )
         print(
-            f"{method}: {n_pairs / one:,.1f} pairs/s by one thread, {n_pairs / all_:,.1f} by "
-            f"{joblib.cpu_count()} ({one / all_:.2f} x)",
+            f"{method}: one pair at a time by {cv2.getNumThreads()} threads of OpenCV "
+            f"{n_pairs / one:,.1f} pairs/s, {joblib.cpu_count()} at a time {n_pairs / all_:,.1f} "
+            f"({one / all_:.2f} x)",
             flush=True,
         )
 
@@ -109,7 +110,7 @@ def together(folder, seconds, device, precision):
     videos = VideoFeatures(network, device=device, precision=precision, n_jobs=2)
     nothing = VideoFeatures(Backbone(lambda snippets: np.zeros((len(snippets), 1))), n_jobs=2)
     n_snippets = len(nothing.features_of(path))
-    describe = Backbone(network).on(torch.device(device), videos_dtype(precision))
+    describe = Backbone(network).on(torch.device(device), getattr(torch, precision))
     batch = np.zeros((videos.batch_size, 16, 224, 224, 3), dtype=np.uint8)
     describe(batch)
     start = perf_counter()
@@ -129,10 +130,6 @@ def together(folder, seconds, device, precision):
         f"alone {decoding:.1f} s",
         flush=True,
     )
-
-
-def videos_dtype(precision):
-    return getattr(torch, precision)
 
 
 def main():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skdgam._words import Refused
 
-__all__ = ["check_output", "read_settings", "tracked"]
+__all__ = ["check_output", "read_settings", "tracked_if_possible"]
 
 
 def check_output(arguments, endings=None):
@@ -60,10 +60,11 @@ def _parameter(text):
     return name, value
 
 
-def tracked(steps, what, total=None):
-    """Show how far a loop is, where rich is there."""
+def tracked_if_possible(steps, n, what):
+    """Show how far a loop of `n` steps is, where rich is there."""
+    from skdgam.features._sources import tracked
+
     try:
-        from rich.progress import track
+        return tracked(steps, n, what)
     except ImportError:
         return steps
-    return track(steps, what, total)

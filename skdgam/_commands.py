@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skdgam._arguments import check_output, read_settings, tracked
+from skdgam._arguments import check_output, read_settings, tracked_if_possible
 from skdgam._words import Refused, compare_classes, count, refuse_scores, some
 
 __all__ = ["PICTURES", "export", "fit", "info", "plot", "predict", "report", "write_detections"]
@@ -54,6 +54,12 @@ def fit(arguments):
         f"{X.lengths.min()} to {X.lengths.max()} a video."
     )
     print(_snippet(localizers[0]._clock_of(X.about)))
+    _train(arguments, model, X, y, checkpoint)
+    print(f"Saved {arguments.output}.")
+
+
+def _train(arguments, model, X, y, checkpoint):
+    """Train a model and save it, or as much of it as there is when it is cut off."""
     try:
         model.fit(X, y, checkpoint)
     except FloatingPointError:
@@ -74,7 +80,6 @@ def fit(arguments):
     model.save(arguments.output)
     for path in _checkpoints(arguments, checkpoint):
         path.unlink()
-    print(f"Saved {arguments.output}.")
 
 
 def _localizers(arguments):
@@ -162,7 +167,8 @@ def write_detections(arguments, model, X):
 
     found = {}
     try:
-        for first in tracked(range(0, len(X), AT_ONCE), "videos"):
+        firsts = range(0, len(X), AT_ONCE)
+        for first in tracked_if_possible(firsts, len(firsts), "videos"):
             part = X[first : first + AT_ONCE]
             of_part = dict(zip(part.names.tolist(), model.predict(part), strict=True))
             found |= _good(arguments, of_part)

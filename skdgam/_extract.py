@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skdgam._arguments import check_output, read_settings, tracked
+from skdgam._arguments import check_output, read_settings, tracked_if_possible
 from skdgam._words import Refused, count, some
 
 __all__ = ["KINDS", "features", "run"]
@@ -229,7 +229,7 @@ def _made(transformer, sources, folder, where):
     """Make features, and return the names of the recordings that failed."""
     failed, n_snippets = set(), 0
     made = transformer._to_folder(sources, folder)
-    for source, result in tracked(made, "features", len(sources)):
+    for source, result in tracked_if_possible(made, len(sources), "features"):
         if isinstance(result, Exception):
             failed.add(source.name)
             print(f"Failed: {result}")

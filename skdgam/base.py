@@ -204,21 +204,13 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         So many epochs, or as many as a whole training has.
         """
         self._check_settings()
-        videos = self._check(X) if resumes else check_features(X)
-        self._check_offset(videos)
-        y = in_order(y, videos.names)
-        given = check_sample_weight(sample_weight, len(videos), videos.names)
-        is_known = known_entries(y)
-        if is_known is not None and len(y) == len(videos):
-            videos, given = videos.subset(is_known), given[is_known]
-            y = [y[i] for i in np.flatnonzero(is_known)]
-        known, is_labelled = check_weak_labels(
-            y, len(videos), self.classes_ if resumes else classes
+        videos, is_labelled, known = self._check_training(
+            self._check(X) if resumes else check_features(X),
+            y,
+            self.classes_ if resumes else classes,
+            sample_weight,
+            relative=n_epochs is None,
         )
-        is_kept, weights = weigh_videos(
-            given, self.class_weight, known, is_labelled, relative=n_epochs is None
-        )
-        videos, is_labelled = videos.subset(is_kept).weighted(weights), is_labelled[is_kept]
         if not resumes:
             warn_of_alike(known)
             warn_of_times(self._clock_of(videos.about), videos.about)
@@ -259,6 +251,29 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             some = list(some_snippets(videos.subset(is_labelled.any(axis=1))))
             warn_of_attention(self.attention(some), self._remedies)
         return self
+
+    def _check_training(
+        self,
+        videos: Videos,
+        y: Indexed,
+        classes: Iterable[Any] | None,
+        sample_weight: Indexed | None,
+        relative: bool,
+    ) -> tuple[Videos, np.ndarray, np.ndarray]:
+        """The videos to train on, with their weights; which classes each shows; all classes.
+
+        Left out are videos of unknown labels or weight 0. Weights are `relative` to their mean.
+        """
+        self._check_offset(videos)
+        y = in_order(y, videos.names)
+        given = check_sample_weight(sample_weight, len(videos), videos.names)
+        is_known = known_entries(y)
+        if is_known is not None and len(y) == len(videos):
+            videos, given = videos.subset(is_known), given[is_known]
+            y = [y[i] for i in np.flatnonzero(is_known)]
+        known, is_labelled = check_weak_labels(y, len(videos), classes)
+        is_kept, weights = weigh_videos(given, self.class_weight, known, is_labelled, relative)
+        return videos.subset(is_kept).weighted(weights), is_labelled[is_kept], known
 
     def _run(
         self,

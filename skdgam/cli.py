@@ -96,200 +96,44 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"skdgam {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(run, help, **options):
+    def command(run, help):
         name = run.__name__.strip("_")
-        added = commands.add_parser(name, help=help, description=run.__doc__, **options)
+        added = commands.add_parser(name, help=help, description=run.__doc__)
         added.set_defaults(run=run)
         added.add_argument("--debug", action="store_true", help="show where an error comes from")
         return added
 
-    def writes(added, what, metavar="FILE"):
-        added.add_argument("-o", "--output", required=True, type=Path, metavar=metavar, help=what)
-        added.add_argument("--force", action="store_true", help="replace what is there")
-
-    def takes_background(added):
-        added.add_argument(
-            "--background",
-            action="store_true",
-            help="a video without annotations in labels in JSON shows none of the actions; "
-            "otherwise its labels are unknown, and it is left out",
+    _takes_of_features(
+        command(_extract.features, "make features of videos, sounds or tables of sensors")
+    )
+    _takes_of_run(
+        command(_extract.run, "find actions in videos, sounds or tables of sensors, in one go")
+    )
+    _takes_of_fit(command(_commands.fit, "train a localizer on labels of whole recordings"))
+    _takes_of_predict(command(_commands.predict, "find actions in recordings"))
+    _takes_of_evaluate(
+        command(_evaluate.evaluate, "compare detections with annotated intervals: mAP")
+    )
+    _takes_of_export(
+        command(
+            _commands.export, "write detections as subtitles or label tracks, a file a recording"
         )
-
-    def takes_min_score(added):
-        added.add_argument(
-            "--min-score",
-            type=float,
-            metavar="SCORE",
-            help="only detections that have this score or more",
-        )
-
-    def takes_features(added):
-        added.add_argument(
-            "features",
-            nargs="+",
-            type=Path,
-            metavar="FEATURES",
-            help="folder of .npy files, or an .npz or .h5 file with an array a video; several are "
-            "streams, a localizer each",
-        )
-
-    def takes_skip_empty(added):
-        added.add_argument(
-            "--skip-empty",
-            action="store_true",
-            help="leave recordings without a snippet out, which are an error otherwise",
-        )
-
-    _take_sources(command, writes, takes_min_score)
-    fit = command(_commands.fit, "train a localizer on labels of whole recordings")
-    takes_features(fit)
-    takes_skip_empty(fit)
-    fit.add_argument(
-        "labels",
-        type=Path,
-        metavar="LABELS",
-        help="table (.csv, .tsv) with columns video,label, a row for each label; ActivityNet's "
-        "JSON; or a folder of label tracks or subtitles",
     )
-    fit.add_argument("--subset", help="of labels in JSON, such as training")
-    takes_background(fit)
-    writes(fit, "the model, such as model.skdgam")
-    fit.add_argument(
-        "--resume", action="store_true", help="go on with a training that was cut off, if there is"
-    )
-    fit.add_argument(
-        "--method",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="another method than the default, by its name in skdgam.methods.METHODS",
-    )
-    fit.add_argument(
-        "--preset",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="start from a preset of the method, such as SENSORS; one for all streams, or one for "
-        "each",
-    )
-    fit.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any parameter of the method, such as --set max_epochs=100",
-    )
-
-    predict = command(_commands.predict, "find actions in recordings")
-    predict.add_argument("model", type=Path, metavar="MODEL")
-    takes_features(predict)
-    takes_skip_empty(predict)
-    writes(predict, "detections: .json (ActivityNet's), .csv or .tsv")
-    takes_min_score(predict)
-
-    evaluate = command(_evaluate.evaluate, "compare detections with annotated intervals: mAP")
-    evaluate.add_argument(
-        "detections", type=Path, metavar="DETECTIONS", help=".json, .csv, .tsv or .rttm"
-    )
-    evaluate.add_argument(
-        "annotations",
-        type=Path,
-        metavar="ANNOTATIONS",
-        help=".json, .csv, .tsv or .rttm, or a folder of label tracks or subtitles",
-    )
-    evaluate.add_argument(
-        "--weak",
-        action="store_true",
-        help="ANNOTATIONS are labels, as for fit: are the classes right, and from which score on",
-    )
-    takes_background(evaluate)
-    evaluate.add_argument(
-        "--protocol",
-        choices=[*PROTOCOLS, _evaluate.ALL_PROTOCOLS],
-        default="thumos14",
-        help="whose rules and thresholds of tIoU: "
-        + "; ".join(f"{name} ({protocol.about})" for name, protocol in PROTOCOLS.items())
-        + "; all, side by side at tIoU 0.1 to 0.7. thumos14 by default",
-    )
-    evaluate.add_argument("--subset", help="of the annotations in JSON, such as validation")
-    evaluate.add_argument("--classes", action="store_true", help="a row for each class, too")
-    evaluate.add_argument("--errors", action="store_true", help="what each kind of error costs")
-
-    export = command(
-        _commands.export, "write detections as subtitles or label tracks, a file a recording"
-    )
-    export.add_argument(
-        "detections", type=Path, metavar="DETECTIONS", help=".json, .csv, .tsv or .rttm"
-    )
-    export.add_argument(
-        "--format",
-        choices=["srt", "vtt", "txt", "tsv"],
-        default="srt",
-        help="subtitles (srt, vtt), label tracks of Audacity (txt) or ELAN (tsv)",
-    )
-    writes(export, "where the files go", "FOLDER")
-    takes_min_score(export)
-
-    plot = command(_commands.plot, "draw what a localizer finds")
-    plot.add_argument("model", type=Path, metavar="MODEL")
-    takes_features(plot)
-    writes(plot, f"a picture: {', '.join(_commands.PICTURES)}")
-    takes_min_score(plot)
-    plot.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
-    plot.add_argument(
-        "--video",
-        action="append",
-        metavar="NAME",
-        help="again for each; by default the first three",
-    )
-
-    report = command(_commands.report, "write one page to look through what was found")
-    report.add_argument(
-        "detections", type=Path, metavar="DETECTIONS", help=".json, .csv, .tsv or .rttm"
-    )
-    writes(report, "the page, .html; it needs no network")
-    takes_min_score(report)
-    report.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
-    report.add_argument("--model", type=Path, metavar="MODEL", help="for curves of attention")
-    report.add_argument("--features", nargs="+", type=Path, metavar="FEATURES", help="with --model")
-    report.add_argument("--media", type=Path, metavar="FOLDER", help="videos or sound, to play")
-    report.add_argument("--title", default="Detections")
-
-    info = command(_commands.info, "say what a model is")
-    info.add_argument("model", type=Path, metavar="MODEL")
-
+    _takes_of_plot(command(_commands.plot, "draw what a localizer finds"))
+    _takes_of_report(command(_commands.report, "write one page to look through what was found"))
+    _takes_model(command(_commands.info, "say what a model is"))
     demo = command(_demo, "make videos, and go from training to a report with them")
     demo.add_argument("-o", "--output", type=Path, default=Path("skdgam-demo"), metavar="FOLDER")
     demo.add_argument("--force", action="store_true", help="replace what is there")
     return parser
 
 
-def _take_sources(command, writes, takes_min_score):
-    """The commands that begin with files of videos, sounds or sensors."""
+# --- arguments of each command ---
 
-    def takes_sources(added):
-        added.add_argument(
-            "sources",
-            nargs="+",
-            type=Path,
-            metavar="RECORDING",
-            help="files, or a folder of them, of videos, sounds or tables of sensors",
-        )
-        added.add_argument(
-            "--weights",
-            action="append",
-            default=[],
-            metavar="FILE",
-            help="of the network that describes videos, such as rgb_imagenet.pt; one for each "
-            "stream; random tries things out",
-        )
-        added.add_argument(
-            "--jobs", type=int, default=-1, metavar="N", help="threads; by default as many as cores"
-        )
 
-    features = command(_extract.features, "make features of videos, sounds or tables of sensors")
-    takes_sources(features)
-    features.add_argument(
+def _takes_of_features(added):
+    _takes_sources(added)
+    added.add_argument(
         "-o",
         "--output",
         required=True,
@@ -297,22 +141,22 @@ def _take_sources(command, writes, takes_min_score):
         metavar="FOLDER",
         help="for the features; several streams have a folder each in it",
     )
-    features.add_argument("--resume", action="store_true", help="go on with what is there")
-    features.add_argument("--backbone", metavar="NAME", help="another network than i3d")
-    features.add_argument(
+    added.add_argument("--resume", action="store_true", help="go on with what is there")
+    added.add_argument("--backbone", metavar="NAME", help="another network than i3d")
+    added.add_argument(
         "--stream",
         action="append",
         choices=["rgb", "flow"],
         help="what the network sees of videos; again for both",
     )
-    features.add_argument(
+    added.add_argument(
         "--columns",
         action="append",
         default=[],
         metavar="NAME,NAME",
         help="the columns of a sensor, such as its axes, in tables; again for each sensor",
     )
-    features.add_argument(
+    added.add_argument(
         "--set",
         action="append",
         default=[],
@@ -320,11 +164,200 @@ def _take_sources(command, writes, takes_min_score):
         help="any parameter of VideoFeatures, SoundFeatures or TableFeatures, such as --set hop=8",
     )
 
-    run = command(_extract.run, "find actions in videos, sounds or tables of sensors, in one go")
-    run.add_argument("model", type=Path, metavar="MODEL")
-    takes_sources(run)
-    writes(run, "detections: .json (ActivityNet's), .csv or .tsv")
-    takes_min_score(run)
+
+def _takes_of_run(added):
+    _takes_model(added)
+    _takes_sources(added)
+    _writes(added, "detections: .json (ActivityNet's), .csv or .tsv")
+    _takes_min_score(added)
+
+
+def _takes_of_fit(added):
+    _takes_features(added)
+    _takes_skip_empty(added)
+    added.add_argument(
+        "labels",
+        type=Path,
+        metavar="LABELS",
+        help="table (.csv, .tsv) with columns video,label, a row for each label; ActivityNet's "
+        "JSON; or a folder of label tracks or subtitles",
+    )
+    added.add_argument("--subset", help="of labels in JSON, such as training")
+    _takes_background(added)
+    _writes(added, "the model, such as model.skdgam")
+    added.add_argument(
+        "--resume", action="store_true", help="go on with a training that was cut off, if there is"
+    )
+    added.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another method than the default, by its name in skdgam.methods.METHODS",
+    )
+    added.add_argument(
+        "--preset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="start from a preset of the method, such as SENSORS; one for all streams, or one for "
+        "each",
+    )
+    added.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any parameter of the method, such as --set max_epochs=100",
+    )
+
+
+def _takes_of_predict(added):
+    _takes_model(added)
+    _takes_features(added)
+    _takes_skip_empty(added)
+    _writes(added, "detections: .json (ActivityNet's), .csv or .tsv")
+    _takes_min_score(added)
+
+
+def _takes_of_evaluate(added):
+    _takes_detections(added)
+    added.add_argument(
+        "annotations",
+        type=Path,
+        metavar="ANNOTATIONS",
+        help=".json, .csv, .tsv or .rttm, or a folder of label tracks or subtitles",
+    )
+    added.add_argument(
+        "--weak",
+        action="store_true",
+        help="ANNOTATIONS are labels, as for fit: are the classes right, and from which score on",
+    )
+    _takes_background(added)
+    added.add_argument(
+        "--protocol",
+        choices=[*PROTOCOLS, _evaluate.ALL_PROTOCOLS],
+        default="thumos14",
+        help="whose rules and thresholds of tIoU: "
+        + "; ".join(f"{name} ({protocol.about})" for name, protocol in PROTOCOLS.items())
+        + "; all, side by side at tIoU 0.1 to 0.7. thumos14 by default",
+    )
+    added.add_argument("--subset", help="of the annotations in JSON, such as validation")
+    added.add_argument("--classes", action="store_true", help="a row for each class, too")
+    added.add_argument("--errors", action="store_true", help="what each kind of error costs")
+
+
+def _takes_of_export(added):
+    _takes_detections(added)
+    added.add_argument(
+        "--format",
+        choices=["srt", "vtt", "txt", "tsv"],
+        default="srt",
+        help="subtitles (srt, vtt), label tracks of Audacity (txt) or ELAN (tsv)",
+    )
+    _writes(added, "where the files go", "FOLDER")
+    _takes_min_score(added)
+
+
+def _takes_of_plot(added):
+    _takes_model(added)
+    _takes_features(added)
+    _writes(added, f"a picture: {', '.join(_commands.PICTURES)}")
+    _takes_min_score(added)
+    added.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
+    added.add_argument(
+        "--video",
+        action="append",
+        metavar="NAME",
+        help="again for each; by default the first three",
+    )
+
+
+def _takes_of_report(added):
+    _takes_detections(added)
+    _writes(added, "the page, .html; it needs no network")
+    _takes_min_score(added)
+    added.add_argument("--annotations", type=Path, metavar="FILE", help="true intervals beside it")
+    added.add_argument("--model", type=Path, metavar="MODEL", help="for curves of attention")
+    added.add_argument("--features", nargs="+", type=Path, metavar="FEATURES", help="with --model")
+    added.add_argument("--media", type=Path, metavar="FOLDER", help="videos or sound, to play")
+    added.add_argument("--title", default="Detections")
+
+
+# --- arguments that several commands have ---
+
+
+def _takes_model(added):
+    added.add_argument("model", type=Path, metavar="MODEL")
+
+
+def _takes_detections(added):
+    added.add_argument(
+        "detections", type=Path, metavar="DETECTIONS", help=".json, .csv, .tsv or .rttm"
+    )
+
+
+def _writes(added, what, metavar="FILE"):
+    added.add_argument("-o", "--output", required=True, type=Path, metavar=metavar, help=what)
+    added.add_argument("--force", action="store_true", help="replace what is there")
+
+
+def _takes_background(added):
+    added.add_argument(
+        "--background",
+        action="store_true",
+        help="a video without annotations in labels in JSON shows none of the actions; "
+        "otherwise its labels are unknown, and it is left out",
+    )
+
+
+def _takes_min_score(added):
+    added.add_argument(
+        "--min-score",
+        type=float,
+        metavar="SCORE",
+        help="only detections that have this score or more",
+    )
+
+
+def _takes_features(added):
+    added.add_argument(
+        "features",
+        nargs="+",
+        type=Path,
+        metavar="FEATURES",
+        help="folder of .npy files, or an .npz or .h5 file with an array a video; several are "
+        "streams, a localizer each",
+    )
+
+
+def _takes_skip_empty(added):
+    added.add_argument(
+        "--skip-empty",
+        action="store_true",
+        help="leave recordings without a snippet out, which are an error otherwise",
+    )
+
+
+def _takes_sources(added):
+    added.add_argument(
+        "sources",
+        nargs="+",
+        type=Path,
+        metavar="RECORDING",
+        help="files, or a folder of them, of videos, sounds or tables of sensors",
+    )
+    added.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="of the network that describes videos, such as rgb_imagenet.pt; one for each "
+        "stream; random tries things out",
+    )
+    added.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="threads; by default as many as cores"
+    )
 
 
 def _demo(arguments):

@@ -22,7 +22,7 @@ class Letters(SourceTransformer):
 
     made = ()  # names of what was made, for the tests
 
-    def snippet_times(self):
+    def _times(self):
         return {"snippet_seconds": 0.5, "snippet_offset": 0.25}
 
     def _features_of(self, source, name):
@@ -217,7 +217,7 @@ def test_a_damaged_note_is_named(texts, folder, text):
 
 def test_streams_must_share_their_snippets(texts, tmp_path):
     class Longer(Letters):
-        def snippet_times(self):
+        def _times(self):
             return {"snippet_seconds": 2.0, "snippet_offset": 0.0}
 
     Letters().to_folder(texts, tmp_path / "short")

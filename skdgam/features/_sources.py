@@ -22,7 +22,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
     """Base of transformers that read recordings one by one.
 
     A subclass has the parameters `n_jobs` and `progress`, and writes ``_features_of(source, name)``
-    and ``snippet_times()``. Nothing is learned from data, so that it need not be fitted.
+    and ``_times()``. Nothing is learned from data, so that it need not be fitted.
     """
 
     n_jobs: int | None
@@ -162,7 +162,19 @@ class SourceTransformer(TransformerMixin, BaseEstimator):
         return {"class": type(self).__name__, **settings}
 
     def snippet_times(self) -> dict[str, float]:
-        """Say which seconds the snippets stand for, in the words of a localizer."""
+        """Say which seconds the snippets stand for, in the words of a localizer.
+
+        Returns
+        -------
+        times : dict
+            ``snippet_seconds``, from snippet to snippet, and ``snippet_offset``, both in seconds: a
+            snippet stands for the middle of what it is made of.
+        """
+        self._validate_params()
+        return self._times()
+
+    def _times(self) -> dict[str, float]:
+        """As ``snippet_times``, of parameters that are checked."""
         raise NotImplementedError
 
     def _each(
@@ -240,13 +252,13 @@ def _listed(X: Any) -> list[Any]:
     return list(X)
 
 
-def tracked(items: Iterable[Any], n: int | None = None) -> Iterable[Any]:
+def tracked(items: Iterable[Any], n: int | None = None, what: str = "features") -> Iterable[Any]:
     """Show a bar, by rich, of how many of `n` items are done."""
     try:
         from rich.progress import track
     except ImportError as error:
         raise ImportError('progress=True needs rich: pip install "skdgam[progress]".') from error
-    return track(items, "features", total=n)
+    return track(items, what, total=n)
 
 
 def refuse_folder(path: str | os.PathLike[str], pattern: str) -> None:

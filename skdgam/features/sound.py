@@ -127,16 +127,7 @@ class SoundFeatures(SourceTransformer):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def snippet_times(self) -> dict[str, float]:
-        """Say which seconds snippets stand for, in the words of a localizer.
-
-        Returns
-        -------
-        times : dict
-            ``snippet_seconds`` and ``snippet_offset``, as of
-            :func:`skdgam.features.snippet_times`.
-        """
-        self._validate_params()
+    def _times(self) -> dict[str, float]:
         _, n_span, n_step = in_samples(self.rate, self.window, self.hop, self.snippet_seconds)
         return snippet_times(self.rate, n_span / self.rate, n_step / self.rate)
 

@@ -111,16 +111,7 @@ class TableFeatures(SourceTransformer):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def snippet_times(self) -> dict[str, float]:
-        """Say which seconds snippets stand for, in the words of a localizer.
-
-        Returns
-        -------
-        times : dict
-            ``snippet_seconds`` and ``snippet_offset``, as of
-            :func:`skdgam.features.snippet_times`.
-        """
-        self._validate_params()
+    def _times(self) -> dict[str, float]:
         return snippet_times(self.rate, self.window, self.hop)
 
     def _features_of(self, source: Any, name: str) -> np.ndarray:
@@ -134,7 +125,7 @@ class TableFeatures(SourceTransformer):
             table = table.dropna(how="all")  # blank lines
         where = _Rows(name, table.index, "row" if is_frame else "line", separator != ",")
         sensors = self._sensors(list(table.columns), name)
-        times = self._times(table, where)
+        times = self._row_times(table, where)
         n_samples = int(times[-1] * self.rate + 1e-6) + 1  # also of a last row that was rounded
         if n_samples < round(self.window * self.rate):
             raise ValueError(
@@ -184,7 +175,7 @@ class TableFeatures(SourceTransformer):
             return "Separate cells by commas, semicolons or tabs."
         return f"Set columns, and time, which is {self.time!r}, to columns that every table has."
 
-    def _times(self, table: Any, where: "_Rows") -> np.ndarray:
+    def _row_times(self, table: Any, where: "_Rows") -> np.ndarray:
         """Seconds of each row since the first, which increase."""
         if len(table) < 2:
             raise ValueError(f"{where.name} has {len(table)} rows; it must have two at least.")

@@ -134,15 +134,7 @@ class VideoFeatures(SourceTransformer):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def snippet_times(self) -> dict[str, float]:
-        """Say which seconds the snippets stand for, in the words of a localizer.
-
-        Returns
-        -------
-        times : dict
-            ``snippet_seconds``, the hop, and ``snippet_offset``: a snippet stands for the middle of
-            its frames, in seconds.
-        """
+    def _times(self) -> dict[str, float]:
         frames, hop, fps = self._sampling()
         return {"snippet_seconds": hop / fps, "snippet_offset": (frames - hop) / 2 / fps}
 

@@ -101,6 +101,7 @@ class AutoLocLocalizer(BaseLocalizer):
     max_epochs: int | None = 100
     nms_threshold: float = 0.4
 
+    _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         **dict.fromkeys(("shortest_anchor", "hidden", "n_searched"), COUNT),
         "n_anchors": [Interval(Integral, 1, 16, closed="both")],
@@ -187,10 +188,6 @@ class AutoLocLocalizer(BaseLocalizer):
         pooled = softmax(logits[:, n_classes] / TEMPERATURE) @ logits[:, :n_classes]
         # Behind the logits of the classes are that of attention, δx and δw.
         return Activation(attention, logits, np.zeros(n_classes), softmax(pooled))
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits[:, : network.classifier.out_features].softmax(dim=1)

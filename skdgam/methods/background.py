@@ -95,6 +95,7 @@ class BackgroundModelingLocalizer(WeightedTCAMLocalizer):
     gamma: float = 0.1
     smoothing: float = 1.0
 
+    _exclusive_classes = True
     _parameter_constraints = WeightedTCAMLocalizer._parameter_constraints | {
         **dict.fromkeys(("alpha", "beta", "gamma"), WEIGHT),
         "smoothing": [Interval(Real, 0, None, closed="neither")],
@@ -145,10 +146,6 @@ class BackgroundModelingLocalizer(WeightedTCAMLocalizer):
         mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)
         probability = softmax((attention @ logits).astype(np.float64) / mass)[:-1]
         return Activation(attention, logits[:, :-1], np.zeros_like(probability), probability)
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)[:, :-1]

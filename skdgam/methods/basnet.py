@@ -93,6 +93,7 @@ class BaSNetLocalizer(BaseLocalizer):
     min_snippets: int = 750
     max_snippets: int | None = 750
 
+    _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "hidden": COUNT,
         "attention_width": COUNT,
@@ -155,10 +156,6 @@ class BaSNetLocalizer(BaseLocalizer):
         pooled = losses.top_k_mean([torch.from_numpy(logits)], TOP)
         probability = pooled.softmax(dim=1)[0, :-1].numpy()
         return Activation(attention, logits[:, :-1], np.zeros(len(probability)), probability)
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)[:, :-1]

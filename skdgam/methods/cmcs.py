@@ -125,6 +125,7 @@ class CMCSLocalizer(BaseLocalizer):
     learning_rate: float = 1e-3
     eta: float = 1.0
 
+    _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "n_branches": [Interval(Integral, 2, None, closed="left")],
         **dict.fromkeys(("hidden", "branch_width", "attention_width"), COUNT),
@@ -201,10 +202,6 @@ class CMCSLocalizer(BaseLocalizer):
         pooled = softmax(logits[:, -1].astype(np.float64)) @ scores
         tcam = scores[:, :-1] - scores[:, -1:]  # in relation to background
         return Activation(attention, tcam, np.zeros(tcam.shape[1]), softmax(pooled)[:-1])
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits[:, :-1].softmax(dim=1)[:, :-1]

@@ -85,6 +85,7 @@ class HideAndSeekLocalizer(BaseLocalizer):
     learning_rate: float = 1e-3
     proposal_threshold: Any = 0.5
 
+    _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "n_segments": COUNT,
         "hidden_share": SHARE,
@@ -133,10 +134,6 @@ class HideAndSeekLocalizer(BaseLocalizer):
             pooled = network.classifier(most.to(network.classifier.weight.device))[0].cpu().numpy()
         bias = network.classifier.bias.detach().cpu().numpy()
         return Activation(attention, logits[:, :n_classes] - bias, bias, softmax(pooled))
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits[:, : network.classifier.out_features].softmax(dim=1)

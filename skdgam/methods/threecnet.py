@@ -122,6 +122,7 @@ class ThreeCNetLocalizer(BaseLocalizer):
     proposal_threshold: Any = 0.5
     class_threshold: float = 0.5
 
+    _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "hidden": [*COUNT, None],
         "center": WEIGHT,
@@ -219,10 +220,6 @@ class ThreeCNetLocalizer(BaseLocalizer):
         probability = softmax(pooled.reshape(3, -1), axis=1).mean(axis=0)
         tcam = logits[:, : len(probability)]
         return Activation(attention, tcam, np.zeros(len(probability)), probability)
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits[:, : logits.shape[1] // 3].sigmoid()

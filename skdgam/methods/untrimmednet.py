@@ -97,6 +97,7 @@ class UntrimmedNetLocalizer(BaseLocalizer):
     learning_rate: float = 1e-3
     proposal_threshold: Any = 0.5
 
+    _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "selection": [StrOptions({"soft", "hard"})],
         "dropout": SHARE,
@@ -156,10 +157,6 @@ class UntrimmedNetLocalizer(BaseLocalizer):
         else:
             pooled = softmax(logits[:, -1] / TEMPERATURE) @ scores
         return Activation(attention, scores, np.zeros(len(pooled)), softmax(pooled))
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits[:, :-1].softmax(dim=1)

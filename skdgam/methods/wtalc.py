@@ -109,6 +109,7 @@ class WTALCLocalizer(BaseLocalizer):
     proposal_threshold: Any = 0.5
     class_threshold: float = 0.5
 
+    _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "hidden": [*COUNT, None],
         "topk": COUNT,
@@ -168,10 +169,6 @@ class WTALCLocalizer(BaseLocalizer):
         pooled = losses.top_k_mean([torch.from_numpy(logits)], network.topk, round_up=True)
         probability = softmax(pooled[0].numpy())
         return Activation(attention, logits, np.zeros(len(probability)), probability)
-
-    @property
-    def _exclusive_classes(self) -> bool:
-        return True
 
     def _propose(
         self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()
