@@ -223,39 +223,39 @@ def supervised(data, seed):
         yield default._suppress(default._propose(activation, default.clock))
 
 
-def result(load, seed, method, dev):
-    """Mean mAP of one fit, its seconds of processor time, and what labels alone say of it."""
+def result(load, seed, model, dev):
+    """Mean mAP of one fit, its seconds of processor time, and what labels alone say of it.
+
+    None as a model is the supervised network.
+    """
     data = load(seed)
     if dev:
         data = held_out(data, seed)
     begun = time.process_time()
-    if method == "supervised":
+    if model is None:
         detections = [*supervised(data, seed)]
     else:
-        model = clone(METHODS[method]).set_params(**data.times, random_state=seed, verbose=0)
+        model = clone(model).set_params(**data.times, random_state=seed, verbose=0)
         model.fit(data.X, data.y)
     seconds = time.process_time() - begun
     separability = None
-    if method != "supervised":
+    if model is not None:
         detections = [*model.predict(data.X_test)]
         separability = separability_scorer(model, data.X_test, data.y_test)
     return 100 * mean_average_precision(data.y_test, detections, TIOU).mean(), seconds, separability
 
 
-def table(results, data_names, methods):
+def table(results):
     """Print mean and deviation over seeds of each data set and method, and seconds of a fit."""
+    methods = [*next(iter(results.values()))]
     print("| data |", " | ".join(methods), "|")
     print("|---|" + "--:|" * len(methods))
-    for data_name in data_names:
+    for data_name, of_data in results.items():
         cells = []
-        for method in methods:
-            found = np.array([*results.get(data_name, {}).get(method, {}).values()])
-            if not len(found):
-                cells.append("")
-                continue
-            maps, seconds = found[:, :2].T.astype(float)
-            deviation = f" ± {maps.std():.1f}" if len(maps) > 1 else ""
-            cells.append(f"{maps.mean():.1f}{deviation} ({seconds.mean():.0f} s)")
+        for by_seed in of_data.values():
+            maps, seconds, _ = zip(*by_seed.values(), strict=True)
+            deviation = f" ± {np.std(maps):.1f}" if len(maps) > 1 else ""
+            cells.append(f"{np.mean(maps):.1f}{deviation} ({np.mean(seconds):.0f} s)")
         print(f"| {data_name} |", " | ".join(cells), "|")
     fits = [fit for of_data in results.values() for by in of_data.values() for fit in by.values()]
     told = np.reshape(
@@ -269,18 +269,23 @@ def table(results, data_names, methods):
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments_of(description):
+    """What the command line takes."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("results", type=Path, help="JSON file that results are kept in")
     parser.add_argument("--shared", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="fits at a time, a thread each")
     parser.add_argument("--dev", action="store_true", help="hold out training recordings")
     parser.add_argument("--only", nargs="*", default=[], help="some data sets or methods")
-    arguments = parser.parse_args()
-    loads, methods = data_sets(arguments.shared), [*METHODS, "supervised"]
+    return parser
+
+
+def run(methods, arguments):
+    """Results of the data sets and methods that the command line asks for, by seed."""
+    loads = data_sets(arguments.shared)
     chosen = [d for d in loads if d in arguments.only] or [*loads]
-    of_methods = [m for m in methods if m in arguments.only] or methods
+    of_methods = [m for m in methods if m in arguments.only] or [*methods]
     results = json.loads(arguments.results.read_text()) if arguments.results.exists() else {}
     todo = [
         (data_name, method, seed)
@@ -289,7 +294,7 @@ def main():
         for method in of_methods
         if str(seed) not in results.get(data_name, {}).get(method, {})
     ]
-    tasks = (delayed(result)(loads[d], seed, m, arguments.dev) for d, m, seed in todo)
+    tasks = (delayed(result)(loads[d], seed, methods[m], arguments.dev) for d, m, seed in todo)
     with parallel_config("loky", n_jobs=arguments.jobs, inner_max_num_threads=1):
         done = Parallel(return_as="generator")(tasks)
         for (data_name, method, seed), found in zip(todo, done, strict=True):
@@ -298,8 +303,9 @@ def main():
             print(
                 f"{data_name}, {method}, seed {seed}: {found[0]:.1f} ({found[1]:.0f} s)", flush=True
             )
-    table(results, chosen, of_methods)
+    return {d: {m: results.get(d, {}).get(m, {}) for m in of_methods} for d in chosen}
 
 
 if __name__ == "__main__":
-    main()
+    arguments = arguments_of(__doc__.splitlines()[0]).parse_args()
+    table(run(METHODS | {"supervised": None}, arguments))

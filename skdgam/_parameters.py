@@ -154,7 +154,7 @@ class SharedParameters(Parameters):
     """
 
     n_snippets: int | None = 400
-    max_epochs: int | None = 300
+    max_epochs: int | None = None
     batch_size: int = 16
     learning_rate: float = 5e-3
     refresh_every: int = 1

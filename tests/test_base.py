@@ -336,7 +336,7 @@ def test_a_default_needs_no_annotation_and_an_underscore_makes_no_parameter():
 def test_shared_parameters_are_put_in_at_any_indentation():
     # Python 3.13 strips the indentation that all lines of a docstring have.
     Mine = type("Mine", (BaseLocalizer,), {"__doc__": "Mine.\n\nParameters\n---\n{shared}\n"})
-    assert "\nmax_epochs : int or None, default=300\n    Passes over" in Mine.__doc__
+    assert "\nmax_epochs : int or None, default=None\n    Passes over" in Mine.__doc__
 
 
 # --- parameters set after fit, ambient state, layers of torch ---

@@ -98,7 +98,6 @@ class AutoLocLocalizer(BaseLocalizer):
     n_searched: int = 2
     dropout: float = 0.8
     n_snippets: int | None = None
-    max_epochs: int | None = 100
     nms_threshold: float = 0.4
 
     _exclusive_classes = True
