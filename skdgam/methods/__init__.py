@@ -11,6 +11,7 @@ from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
+from skdgam.methods.hamnet import HAMNetLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
@@ -25,6 +26,7 @@ __all__ = [
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
+    "HAMNetLocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
@@ -48,4 +50,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
+    "hamnet": HAMNetLocalizer,
 }
