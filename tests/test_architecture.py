@@ -53,7 +53,8 @@ FLOORS = [
         "dgam.localizer",
         "dgam.swap",
         "dgam",
-        *("methods._settings", "methods._localization", "methods._suppression", "methods._boxes"),
+        *("methods._settings", "methods._localization", "methods._boxes"),
+        *("methods._suppression", "methods._consensus"),
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -67,6 +68,7 @@ FLOORS = [
             "methods.threecnet",
             "methods.basnet",
             "methods.hamnet",
+            "methods.co2net",
         ),
         "methods",
     ],

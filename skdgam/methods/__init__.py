@@ -11,6 +11,7 @@ from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
+from skdgam.methods.co2net import CO2NetLocalizer
 from skdgam.methods.hamnet import HAMNetLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
@@ -26,6 +27,7 @@ __all__ = [
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
+    "CO2NetLocalizer",
     "HAMNetLocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
@@ -51,4 +53,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
     "hamnet": HAMNetLocalizer,
+    "co2net": CO2NetLocalizer,
 }
