@@ -45,13 +45,14 @@ class MaskedBatch(Batch):
         return self.dropout(values, share)
 
 
-def batch_of(X, labels, n_pairs=0, weights=None, masks=None):
+def batch_of(X, labels, n_pairs=0, weights=None, masks=None, progress=0.0):
     """Videos as a batch, each of which counts as its own snippets."""
     lengths = np.array([len(x) for x in X])
     rows = to_rows([x.astype(np.float32) for x in X], torch.float32)
     labels = torch.tensor(np.array(labels), dtype=torch.float32)
     kind = Batch if masks is None else MaskedBatch
-    batch = kind(rows, lengths, labels, lengths, len(X), weights, n_pairs=n_pairs)
+    settings = {"n_pairs": n_pairs, "progress": progress}
+    batch = kind(rows, lengths, labels, lengths, len(X), weights, **settings)
     if masks is not None:
         behind = len(rows) - lengths.sum()
         masks = [torch.tensor(np.pad(m, ((0, behind), (0, 0))), dtype=torch.float32) for m in masks]

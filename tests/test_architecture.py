@@ -69,6 +69,7 @@ FLOORS = [
             "methods.basnet",
             "methods.hamnet",
             "methods.co2net",
+            "methods.delu",
         ),
         "methods",
     ],

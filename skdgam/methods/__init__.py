@@ -12,6 +12,7 @@ from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
 from skdgam.methods.co2net import CO2NetLocalizer
+from skdgam.methods.delu import DELULocalizer
 from skdgam.methods.hamnet import HAMNetLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
@@ -28,6 +29,7 @@ __all__ = [
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
     "CO2NetLocalizer",
+    "DELULocalizer",
     "HAMNetLocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
@@ -54,4 +56,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "basnet": BaSNetLocalizer,
     "hamnet": HAMNetLocalizer,
     "co2net": CO2NetLocalizer,
+    "delu": DELULocalizer,
 }

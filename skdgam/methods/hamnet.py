@@ -56,16 +56,12 @@ class HAMNetLocalizer(SuppressionLocalizer):
         One snippet in so many is pooled, in training and in localization.
     dropout : float, in [0, 1), default=0.7
         Share of the units before the last layer of the classifier that training leaves out.
-    base : float, default=1.0
-        w₁: weight of the two losses with background.
-    attended : float, default=1.0
-        w₂: weight of the two losses without it.
+    base, attended : float, default=1.0
+        w₁ and w₂: weights of the two losses with background, and of the two without it.
     erased : float, in [0, 1], default=0.2
         e: share of the losses without the highest attention in both.
-    sparsity : float, default=0.8
-        Weight of the mean attention.
-    guide : float, default=0.8
-        Weight of the distance of attention from the probability of any action.
+    sparsity, guide : float, default=0.8
+        Weights of the mean attention, and of its distance from the probability of any action.
     smoothing_radius : int, default=0
         Logits and attention are averaged over so many snippets to each side, in training, too;
         beyond the ends of a video there is 0.
@@ -77,8 +73,7 @@ class HAMNetLocalizer(SuppressionLocalizer):
     n_features_in_ : int
     n_epochs_ : int
     history_ : dict of ndarrays of shape (n_epochs,)
-        Mean of each loss term in each epoch: ``base``, ``hard``, ``soft``, ``semi_soft``,
-        ``sparsity`` and ``guide``.
+        Mean of each loss term in each epoch: the four above, ``sparsity`` and ``guide``.
     weights_ : dict of ndarrays
 
     Notes
@@ -114,8 +109,7 @@ class HAMNetLocalizer(SuppressionLocalizer):
         "HAMNET_THUMOS14": {**THUMOS14, "max_epochs": 100, "learning_rate": 1e-5},
         "HAMNET_ACTIVITYNET12": {
             **ACTIVITYNET12,
-            "n_snippets": 80,
-            **{"max_epochs": 20, "learning_rate": 1e-5},
+            **{"n_snippets": 80, "max_epochs": 20, "learning_rate": 1e-5},
             **{"topk": 20, "dropout": 0.5, "smoothing_radius": 8},
             **{"base": 0.25, "attended": 2.0, "erased": 0.5, "sparsity": 0.5, "guide": 0.1},
         },
@@ -129,8 +123,7 @@ class HAMNetLocalizer(SuppressionLocalizer):
 
     _parameter_constraints = SuppressionLocalizer._parameter_constraints | {
         "topk": COUNT,
-        "base": WEIGHT,
-        "attended": WEIGHT,
+        **dict.fromkeys(("base", "attended"), WEIGHT),
         "erased": [Interval(Real, 0, 1, closed="both")],
     }
 
