@@ -57,7 +57,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
       which a fitted model keeps.
       Its ``forward(batch)`` returns attention λ (n_rows,) in [0, 1] and class activation
       (n_rows, n_columns) of the snippets of a :class:`skdgam.training.batches.Batch`.
-      ``reach`` says how many snippets to each side it looks at;
+      ``reach`` says how many snippets to each side it looks at, and None that it looks at all;
     - ``_stages()``, which returns the stages of training
       (:class:`skdgam.training.protocol.Stage`): what learns, from which losses;
     - ``_activation(network, attention, logits)``, which turns what the network says of one video

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from skdgam.training.batches import Batch
 
-__all__ = ["Linear", "TemporalConv", "initialize", "xavier_uniform"]
+__all__ = ["Linear", "TemporalConv", "initialize", "kaiming_uniform", "xavier_uniform"]
 
 
 class Linear(nn.Linear):
@@ -75,6 +75,20 @@ def xavier_uniform(network: nn.Module, generator: torch.Generator) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight, generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def kaiming_uniform(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw the weights of all linear layers by the rule of He, and set their biases to 0.
+
+    They are uniform in ±√(6 / n_inputs); of a convolution, n_inputs counts the whole kernel. As
+    :func:`xavier_uniform` otherwise.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            bound = (6 / layer.in_features) ** 0.5
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

@@ -19,6 +19,7 @@ __all__ = [
     "classification_loss",
     "coactivity",
     "coactivity_loss",
+    "coactivity_of_pairs",
     "equal_shares",
     "gaussian",
     "guidance",
@@ -26,11 +27,13 @@ __all__ = [
     "imbalance_of_branches",
     "marginal_weights",
     "multilabel_loss",
+    "multiple_instance_loss",
     "pool",
     "probability_loss",
     "similarity_of_branches",
     "smooth",
     "soft_selection",
+    "suppress",
     "top_k_mean",
     "with_background",
 ]
@@ -149,8 +152,10 @@ def with_background(labels: Tensor, background: Tensor | float) -> Tensor:
     return torch.cat([labels, background[:, None]], dim=1)
 
 
-def equal_shares(labels: Tensor) -> Tensor:
+def equal_shares(labels: Tensor, offset: float = 0.0) -> Tensor:
     """Divide the labels (n_videos, n_classes) of each video by their number, if it has any.
+
+    Some released code adds an offset to that number.
 
     Examples
     --------
@@ -158,7 +163,7 @@ def equal_shares(labels: Tensor) -> Tensor:
     tensor([[0.0000, 0.5000, 0.5000],
             [0.0000, 0.0000, 0.0000]])
     """
-    return labels / labels.sum(dim=1, keepdim=True).clamp_min(1)
+    return labels / (labels.sum(dim=1, keepdim=True) + offset).clamp_min(1)
 
 
 def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -181,6 +186,62 @@ def classification_loss(logits: Tensor, target: Tensor) -> Tensor:
     tensor([1.3863])
     """
     return -(target * logits.log_softmax(dim=-1)).sum(dim=-1)
+
+
+def multiple_instance_loss(
+    logits: Sequence[Tensor], labels: Tensor, share: int, background: float
+) -> Tensor:
+    r"""Cross-entropy of the highest logits of each class and of background, pooled over a video.
+
+    It is :math:`-\sum_c \hat y_c \log \operatorname{softmax}(S)_c` over the actions and
+    background, with the top-k mean S and :math:`\hat y = [y; b] / (\sum_c y_c + b + 10^{-4})`.
+
+    Parameters
+    ----------
+    logits : sequence of Tensors of shape (n_snippets_i, n_classes + 1)
+        A video each; background is the last column.
+    labels : Tensor of shape (n_videos, n_classes), of 0 and 1
+    share : int
+        One snippet in so many is pooled, as for :func:`top_k_mean`.
+    background : float, 0 or 1
+        b: whether background is to be found in each video.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_videos,)
+        In nats.
+
+    Examples
+    --------
+    >>> video = torch.tensor([[5.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
+    >>> multiple_instance_loss([video], torch.tensor([[1.0, 0.0]]), 2, 1.0)  # log (2 + e⁻⁵)
+    tensor([0.6965])
+    """
+    target = equal_shares(with_background(labels, background), offset=1e-4)
+    return classification_loss(top_k_mean(logits, share), target)
+
+
+def suppress(logits: Tensor, attention: Tensor) -> Tensor:
+    r"""Bring the logits of snippets of low attention down to the lowest one of the snippet.
+
+    :math:`m_t + \lambda_t (s_{tc} - m_t)` with :math:`m_t = \min_c s_{tc}`.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n_rows, n_columns)
+    attention : Tensor of shape (n_rows,), in [0, 1]
+
+    Returns
+    -------
+    suppressed : Tensor of shape (n_rows, n_columns)
+
+    Examples
+    --------
+    >>> suppress(torch.tensor([[-2.0, 0.0, 4.0]]), torch.tensor([0.5]))
+    tensor([[-2., -1.,  1.]])
+    """
+    lowest = logits.amin(dim=1, keepdim=True)
+    return lowest + attention[:, None] * (logits - lowest)
 
 
 def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -286,6 +347,40 @@ def coactivity_loss(
     unlike = F.cosine_similarity(inside, outside_other, dim=1)
     unlike_other = F.cosine_similarity(outside, inside_other, dim=1)
     return 0.5 * ((unlike - alike + margin).relu() + (unlike_other - alike + margin).relu())
+
+
+def coactivity_of_pairs(
+    features: Sequence[Tensor], logits: Sequence[Tensor], labels: Tensor, margin: float
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Sum of :func:`coactivity_loss` over the classes that the videos of each pair share.
+
+    Parameters
+    ----------
+    features : sequence of 2 * n_pairs Tensors of shape (n_snippets_i, n_features)
+        Of videos 0 and 1, 2 and 3, ….
+    logits : sequence of as many Tensors, of shape (n_snippets_i, n_classes)
+    labels : Tensor of shape (n_videos, n_classes), of 0 and 1
+        Of these videos, and maybe more behind them.
+    margin : float
+
+    Returns
+    -------
+    of_pairs, n_shared : lists of n_pairs scalar Tensors
+        The sums, and how many classes they are of, as ``Batch.mean_of_pairs`` takes them.
+
+    Examples
+    --------
+    >>> x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    >>> coactivity_of_pairs([x, y], [torch.zeros(1, 2)] * 2, torch.tensor([[1.0, 1], [0, 1]]), 0.5)
+    ([tensor(0.5000)], [tensor(1.)])
+    """
+    sides = [*map(coactivity, features, logits)]
+    of_pairs, n_shared = [], []
+    for k in range(0, len(sides), 2):
+        shared = labels[k] * labels[k + 1]
+        of_pairs.append(shared @ coactivity_loss(sides[k], sides[k + 1], margin))
+        n_shared.append(shared.sum())
+    return of_pairs, n_shared
 
 
 def soft_selection(logits: Tensor, attention_logits: Tensor) -> Tensor:

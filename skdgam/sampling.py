@@ -96,7 +96,11 @@ def mirrored_window(n: int, radius: int) -> np.ndarray:
 
 
 def batches_of_pairs(
-    is_labelled: np.ndarray, n_pairs: int, batch_size: int, rng: np.random.Generator
+    is_labelled: np.ndarray,
+    n_pairs: int,
+    batch_size: int,
+    rng: np.random.Generator,
+    distinct: bool = False,
 ) -> Iterator[np.ndarray]:
     """Draw batches that begin with pairs of videos that have a class in common.
 
@@ -112,6 +116,8 @@ def batches_of_pairs(
     batch_size : int
         Videos in each batch.
     rng : numpy.random.Generator
+    distinct : bool, default=False
+        Whether a pair is of two videos, unless only one shows the class.
 
     Yields
     ------
@@ -133,7 +139,9 @@ def batches_of_pairs(
     for _ in range(n_videos // batch_size):
         chosen = rng.integers(n_videos, size=batch_size)
         for k in range(min(n_pairs, batch_size // 2) if with_class else 0):
-            chosen[2 * k : 2 * k + 2] = rng.choice(with_class[rng.integers(len(with_class))], 2)
+            videos = with_class[rng.integers(len(with_class))]
+            replace = not distinct or len(videos) < 2
+            chosen[2 * k : 2 * k + 2] = rng.choice(videos, 2, replace)
         yield chosen
 
 

@@ -45,13 +45,14 @@ class MaskedBatch(Batch):
         return self.dropout(values, share)
 
 
-def batch_of(X, labels, n_pairs=0, weights=None, masks=None):
+def batch_of(X, labels, n_pairs=0, weights=None, masks=None, progress=0.0):
     """Videos as a batch, each of which counts as its own snippets."""
     lengths = np.array([len(x) for x in X])
     rows = to_rows([x.astype(np.float32) for x in X], torch.float32)
     labels = torch.tensor(np.array(labels), dtype=torch.float32)
     kind = Batch if masks is None else MaskedBatch
-    batch = kind(rows, lengths, labels, lengths, len(X), weights, n_pairs=n_pairs)
+    settings = {"n_pairs": n_pairs, "progress": progress}
+    batch = kind(rows, lengths, labels, lengths, len(X), weights, **settings)
     if masks is not None:
         behind = len(rows) - lengths.sum()
         masks = [torch.tensor(np.pad(m, ((0, behind), (0, 0))), dtype=torch.float32) for m in masks]
@@ -76,7 +77,9 @@ def assert_detections(found, theirs, tolerance=1e-4):
     """Detections are those of rows (class, score, start, end), in any order."""
     ours = np.array([found[k] for k in ("label", "score", "start", "end")], dtype=float).T
     assert ours.shape == theirs.shape
-    order, their_order = (np.lexsort(np.round(a[:, [0, 2, 3]], 3).T) for a in (ours, theirs))
+    order, their_order = (
+        np.lexsort((a[:, 1], *np.round(a[:, [0, 2, 3]], 3).T)) for a in (ours, theirs)
+    )
     np.testing.assert_allclose(ours[order], theirs[their_order], atol=tolerance)
 
 
@@ -89,7 +92,7 @@ def one_step(model, network, batch, learning_rate=1e-4):
         adam.step()
 
 
-def assert_one_step(network, expected, before, gradients):
+def assert_one_step(network, expected, before, gradients, learning_rate=1e-4):
     """Weights are those expected, but where a gradient is within rounding of 0.
 
     The first step of Adam is the learning rate times the sign of the gradient, whatever its size.
@@ -99,4 +102,4 @@ def assert_one_step(network, expected, before, gradients):
         found = named[name].detach().numpy().reshape(after.shape)
         is_sure = np.abs(gradients.get(name, after)) > 1e-6
         np.testing.assert_allclose(found[is_sure], after[is_sure], rtol=0, atol=1e-6, err_msg=name)
-        assert np.abs(found - before[name]).max() > 5e-5, name
+        assert np.abs(found - before[name]).max() > learning_rate / 2, name

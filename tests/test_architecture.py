@@ -54,6 +54,7 @@ FLOORS = [
         "dgam.swap",
         "dgam",
         *("methods._settings", "methods._localization", "methods._boxes"),
+        *("methods._suppression", "methods._consensus"),
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -66,6 +67,9 @@ FLOORS = [
             "methods.background",
             "methods.threecnet",
             "methods.basnet",
+            "methods.hamnet",
+            "methods.co2net",
+            "methods.delu",
         ),
         "methods",
     ],

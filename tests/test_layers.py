@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skdgam.layers import Linear, TemporalConv, initialize
+from skdgam.layers import Linear, TemporalConv, initialize, kaiming_uniform
 from skdgam.training.batches import Batch
 
 
@@ -185,6 +185,17 @@ def test_weights_are_uniform_within_the_bound_of_their_inputs(layer, n_inputs):
     assert 0.99 * bound < weight.abs().max() <= bound
     assert abs(weight.std() / bound - 3**-0.5) < 0.02
     assert layer.bias.abs().max() <= bound
+
+
+@pytest.mark.parametrize(
+    ("layer", "n_inputs"), [(Linear(400, 50), 400), (TemporalConv(40, 50, 2), 200)]
+)
+def test_the_rule_of_he_is_uniform_in_a_bound_of_its_own_and_has_no_bias(layer, n_inputs):
+    kaiming_uniform(layer, torch.Generator().manual_seed(0))
+    bound = (6 / n_inputs) ** 0.5
+    assert 0.99 * bound < layer.weight.abs().max() <= bound
+    assert abs(layer.weight.std() / bound - 3**-0.5) < 0.02
+    assert not layer.bias.any()
 
 
 def test_layers_of_the_same_shape_get_other_weights():

@@ -126,3 +126,50 @@ def test_background_of_each_video():
     labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     found = losses.with_background(labels, 1 - labels.amax(dim=1))
     assert found.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_multiple_instance_loss_by_hand():
+    logits = torch.tensor([[1.0, 1.0, 2.0], [1.0, 1.0, 0.0]]).log().clamp_min(-1e3)
+    labels = torch.tensor([[1.0, 0.0]])
+    # Half of two snippets is one: the highest of each column, of which softmax is 1/4, 1/4, 1/2.
+    (both,) = losses.multiple_instance_loss([logits], labels, share=2, background=1.0)
+    assert both.item() == pytest.approx((np.log(4) + np.log(2)) / 2.0001, rel=1e-6)
+    (action,) = losses.multiple_instance_loss([logits], labels, share=2, background=0.0)
+    assert action.item() == pytest.approx(np.log(4) / 1.0001, rel=1e-6)
+
+
+def test_multiple_instance_loss_of_a_video_without_labels():
+    labels = torch.zeros(1, 2)
+    only_background = losses.multiple_instance_loss([torch.zeros(4, 3)], labels, 8, 1.0)
+    assert only_background.item() == pytest.approx(np.log(3) / 1.0001, rel=1e-6)
+    assert losses.multiple_instance_loss([torch.zeros(4, 3)], labels, 8, 0.0).item() == 0
+
+
+def test_suppressed_logits_fall_to_the_lowest_of_their_snippet():
+    logits = torch.tensor([[3.0, -1.0, 1.0]] * 3)
+    found = losses.suppress(logits, torch.tensor([0.0, 0.5, 1.0]))
+    assert found.tolist() == [[-1, -1, -1], [1, -1, 0], [3, -1, 1]]
+
+
+def test_the_gradient_of_suppression_reaches_the_lowest_logit():
+    logits = torch.tensor([[3.0, -1.0, 1.0]], requires_grad=True)
+    losses.suppress(logits, torch.tensor([0.25])).sum().backward()
+    assert logits.grad.tolist() == [[0.25, 0.25 + 3 * 0.75, 0.25]]
+
+
+def test_coactivity_of_a_pair_is_a_sum_over_the_classes_that_both_show():
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(n, 5, generator=generator) for n in (4, 3, 6, 2)]
+    logits = [torch.randn(n, 3, generator=generator) for n in (4, 3, 6, 2)]
+    labels = torch.tensor([[1.0, 1, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [1, 1, 1]])
+    of_pairs, n_shared = losses.coactivity_of_pairs(features, logits, labels, 0.5)
+    assert torch.stack(n_shared).tolist() == [2, 0]
+    one, other = (losses.coactivity(features[k], logits[k]) for k in (0, 1))
+    expected = losses.coactivity_loss(one, other, 0.5)[:2].sum()
+    torch.testing.assert_close(torch.stack(of_pairs), torch.stack([expected, torch.zeros(())]))
+
+
+def test_shares_of_labels_with_an_offset_do_not_come_to_1():
+    labels = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    found = losses.equal_shares(labels, offset=0.5)
+    torch.testing.assert_close(found, torch.tensor([[0.4, 0.4, 0.0], [0.0, 0.0, 0.0]]))

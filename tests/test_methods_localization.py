@@ -5,6 +5,7 @@ import pytest
 
 from skdgam.localization import Activation
 from skdgam.methods._localization import (
+    attention_run_proposals,
     frame_proposals,
     fused,
     logit_proposals,
@@ -82,3 +83,26 @@ def test_frames_beside_a_proposal_count_against_it(eta):
 @pytest.mark.parametrize("n", [1, 4])
 def test_a_constant_probability_yields_nothing(n):
     assert len(frame_proposals(np.full((n, 1), 0.7), np.array([0]), 1.0, 1.0)) == 0
+
+
+def test_runs_of_attention_by_hand():
+    attention = [0.1, 0.5, 0.25, 0.5, 0.0, 0.9]
+    activation = activation_of(np.zeros(6), [4.0, 8.0, 4.0, 2.0, 9.0, 1.0], attention=attention)
+    found = attention_run_proposals(activation, np.array([1]), [0.2, 0.5], eta=0.5)
+    assert found[["start", "end", "label"]].tolist() == [(1, 4, 1), (5, 6, 1), (5, 6, 1)]
+    # Logits times attention are 0.4, 4, 1, 1, 0 and 0.9. A quarter of three snippets is rounded
+    # up before a run, and down behind it. A fifth of the probability of the class is 0.2.
+    first, second = 2 - 0.5 * 0.4 + 0.2, 0.9 - 0.5 * 0.0 + 0.2
+    assert found["score"].tolist() == pytest.approx([first, second, second])
+
+
+def test_each_class_has_the_same_runs_of_attention():
+    activation = activation_of([1.0, 2.0], [5.0, 3.0], attention=[0.9, 0.1])
+    found = attention_run_proposals(activation, np.array([0, 1]), [0.5], eta=0.0)
+    assert found[["start", "end", "label"]].tolist() == [(0, 1, 0), (0, 1, 1)]
+    assert found["score"].tolist() == pytest.approx([0.9 + 0.2, 4.5 + 0.2])
+
+
+def test_attention_that_is_low_everywhere_yields_nothing():
+    activation = activation_of([1.0, 2.0], attention=[0.1, 0.1])
+    assert len(attention_run_proposals(activation, np.array([0]), [0.1, 0.5], eta=1.0)) == 0

@@ -107,6 +107,18 @@ def test_a_batch_has_the_pairs_that_it_has_room_for(size, n_pairs):
         assert all(chosen[2 * k] == chosen[2 * k + 1] for k in range(n_pairs))
 
 
+def test_no_video_is_paired_with_itself_but_the_only_one_of_a_class():
+    is_labelled = np.repeat(np.eye(3, dtype=bool), [2, 3, 1], axis=0)
+    draw = batches_of_pairs(np.tile(is_labelled, (40, 1))[:120], 1, 2, np.random.default_rng(0))
+    assert any(one == other for one, other in draw)
+    is_labelled[:, 0] |= True  # which the last video shows, too
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        for one, other in batches_of_pairs(is_labelled, 1, 2, rng, distinct=True):
+            assert (is_labelled[one] & is_labelled[other]).any()
+            assert one != other or one == 5
+
+
 def test_without_any_label_there_are_no_pairs_to_draw():
     (chosen,) = batches_of_pairs(np.zeros((4, 2), dtype=bool), 2, 4, np.random.default_rng(0))
     assert set(chosen) <= set(range(4))

@@ -85,6 +85,17 @@ def test_pieces_overlap_by_what_the_network_says_that_it_looks_at(few_rows):
     assert not near_a_cut[[0, 30, 100, 199]].any()
 
 
+def test_a_network_that_looks_at_all_gets_a_long_video_whole(few_rows):
+    def centered(network, batch):
+        (rows,) = batch.of_videos(batch.x)
+        return batch.x - rows.mean(dim=0)
+
+    network, video = drawn(single()), video_of(200)
+    network.reach = None
+    (values,) = map_snippets(centered, network, [video])
+    np.testing.assert_allclose(values, video - video.mean(axis=0), atol=1e-5)
+
+
 def test_no_piece_is_longer_than_what_goes_through_at_once_and_the_overlap(few_rows):
     n_rows = []
 

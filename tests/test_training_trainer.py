@@ -160,6 +160,14 @@ def test_a_stage_that_asks_for_pairs_gets_them_in_one_piece(features, monkeypatc
         assert batch.labels[:4].view(2, 2, 2).all(dim=1).any(dim=1).all()
 
 
+@pytest.mark.parametrize("distinct", [False, True])
+def test_pairs_of_a_stage_are_distinct_where_it_asks_for_it(features, distinct):
+    stage, seen = spying(LEFT._replace(n_pairs=1, distinct_pairs=distinct))
+    run(make_trainer(stage, batch_size=2), features, n_epochs=20)
+    pairs = [[rows[0, 0].item() for rows in batch.of_videos(batch.x)] for batch in seen]
+    assert any(one == other for one, other in pairs) != distinct
+
+
 def test_a_draw_of_snippets_is_kept_for_so_many_epochs():
     videos = check_features([np.arange(1000.0)[:, None].repeat(2, axis=1)] * 2)
     stage, seen = spying()

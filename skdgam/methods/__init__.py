@@ -11,6 +11,9 @@ from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
+from skdgam.methods.co2net import CO2NetLocalizer
+from skdgam.methods.delu import DELULocalizer
+from skdgam.methods.hamnet import HAMNetLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
@@ -25,6 +28,9 @@ __all__ = [
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
+    "CO2NetLocalizer",
+    "DELULocalizer",
+    "HAMNetLocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
@@ -48,4 +54,7 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
+    "hamnet": HAMNetLocalizer,
+    "co2net": CO2NetLocalizer,
+    "delu": DELULocalizer,
 }

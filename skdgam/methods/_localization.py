@@ -16,12 +16,14 @@ from skdgam.proposals import (
     contrast_between,
     interpolate,
     join_proposals,
+    joint_contrast,
     maximum_inside,
     mean_inside,
 )
 
 __all__ = [
     "WeightedTCAMLocalizer",
+    "attention_run_proposals",
     "frame_proposals",
     "fused",
     "logit_proposals",
@@ -31,6 +33,7 @@ __all__ = [
 POINTS = 24  # to a snippet, that proposals are looked for in
 FRAMES = 16  # of a snippet
 DILATION = 10, 9  # frames that a proposal gets more of before and behind
+VIDEO_SHARE = 0.2  # of the probability of a class in the video, in scores of its proposals
 
 
 def fused(of_streams: Sequence[np.ndarray], stream_weight: float) -> np.ndarray:
@@ -178,6 +181,46 @@ def frame_proposals(
         found.append((first, stop, column, score))
     first, stop, columns, scores = join_proposals(found)
     return make_intervals(first / FRAMES, stop / FRAMES, columns, scores)
+
+
+def attention_run_proposals(
+    activation: Activation, classes: np.ndarray, thresholds: Iterable[float], eta: float
+) -> np.ndarray:
+    r"""Proposals where attention is high, the same for each class: as HAM-Net does.
+
+    They are runs of snippets whose attention exceeds a threshold. With the logits
+    :math:`s_{tc}`, their score is the mean inside of :math:`\lambda_t s_{tc}`, less η times one
+    mean over a quarter of their length before and behind
+    (:func:`skdgam.proposals.joint_contrast`), plus a fifth of the probability of the class in the
+    video.
+
+    Parameters
+    ----------
+    activation : Activation
+        Of which the T-CAM are logits.
+    classes : ndarray of int of shape (n_selected,)
+        Columns of the T-CAM.
+    thresholds : sequence of float, in [0, 1)
+        Each gives proposals of its own.
+    eta : float
+        Weight of the surroundings.
+
+    Returns
+    -------
+    proposals : interval array of shape (n_proposals,)
+        Times in snippets from the start of the video, labels as column indices, with scores.
+    """
+    attention = activation.attention.astype(np.float64)
+    weighted = attention[:, None] * activation.tcam
+    found = []
+    for threshold in thresholds:
+        first, stop = runs(attention > threshold)
+        for column in classes:
+            score = joint_contrast(weighted[:, column], first, stop, eta)
+            score += VIDEO_SHARE * activation.probability[column]
+            found.append((first, stop, column, score))
+    first, stop, columns, scores = join_proposals(found)
+    return make_intervals(first, stop, columns, scores)
 
 
 class WeightedTCAMLocalizer(BaseLocalizer):

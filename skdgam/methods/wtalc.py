@@ -153,16 +153,13 @@ class WTALCLocalizer(BaseLocalizer):
         )
         pooled = losses.top_k_mean(logits, network.topk, round_up=True)
         loss = losses.classification_loss(pooled, losses.equal_shares(batch.labels))
-        sides = [*map(losses.coactivity, features[: 2 * batch.n_pairs], logits)]
-        of_pairs, n_shared = [], []
-        for k in range(0, 2 * batch.n_pairs, 2):
-            shared = batch.labels[k] * batch.labels[k + 1]
-            of_classes = losses.coactivity_loss(sides[k], sides[k + 1], self.margin)
-            of_pairs.append(shared @ of_classes)
-            n_shared.append(shared.sum())
+        in_pairs = slice(2 * batch.n_pairs)
+        of_pairs = losses.coactivity_of_pairs(
+            features[in_pairs], logits[in_pairs], batch.labels, self.margin
+        )
         return {
             "classification": (1 - self.coactivity, batch.mean_of_videos(loss)),
-            "coactivity": (self.coactivity, batch.mean_of_pairs(of_pairs, n_shared)),
+            "coactivity": (self.coactivity, batch.mean_of_pairs(*of_pairs)),
         }
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:

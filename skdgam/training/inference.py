@@ -32,7 +32,8 @@ def map_snippets(
 
     The function returns a row for each row of the batch. Short videos go through the network
     together, long ones in pieces, which overlap by the snippets that the network looks at to each
-    side: its attribute ``reach``, if it has one.
+    side: its attribute ``reach``, if it has one. With None there, it looks at all of a video, which
+    then comes whole, however long it is.
 
     Raises
     ------
@@ -67,14 +68,14 @@ def map_snippets(
 
 
 def _pieces(
-    group: list[np.ndarray], n_rows: int, reach: int
+    group: list[np.ndarray], n_rows: int, reach: int | None
 ) -> Iterator[list[tuple[np.ndarray, slice]]]:
     """Yield what goes through the network at once: pieces of videos, and which rows are new.
 
     A video that is too long is cut. Its pieces overlap, since what lies near a cut is computed as
     if the video ended there.
     """
-    if len(group) > 1 or len(group[0]) <= n_rows:
+    if len(group) > 1 or len(group[0]) <= n_rows or reach is None:
         yield [(video, slice(None)) for video in group]
         return
     (video,) = group

@@ -38,6 +38,8 @@ class Stage(NamedTuple):
     n_pairs : int, default=0
         Pairs of videos with a class in common that each batch begins with. With any, batches are
         drawn by :func:`skdgam.sampling.batches_of_pairs`, and come in one piece.
+    distinct_pairs : bool, default=False
+        Whether no video is paired with itself, unless it is the only one of a class.
     plain : dict from str to float
         How the names of those of its parameters begin that plain gradient descent trains in place
         of Adam, without decay, and its learning rate.
@@ -51,6 +53,7 @@ class Stage(NamedTuple):
     cosine: bool = False
     late_rate: float = 1.0
     n_pairs: int = 0
+    distinct_pairs: bool = False
     plain: Mapping[str, float] = {}
 
     def rate(self, progress: float) -> float:

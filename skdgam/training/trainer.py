@@ -196,7 +196,9 @@ class Trainer:
         n_videos = len(features.lengths)
         size = min(self.sampling.batch_size, n_videos)
         if stage.n_pairs:
-            batches: Iterable[np.ndarray] = batches_of_pairs(is_labelled, stage.n_pairs, size, rng)
+            batches: Iterable[np.ndarray] = batches_of_pairs(
+                is_labelled, stage.n_pairs, size, rng, stage.distinct_pairs
+            )
         else:
             order = rng.permutation(n_videos)
             batches = (order[k : k + size] for k in range(0, n_videos - size + 1, size))
