@@ -209,7 +209,8 @@ def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
 def probability_loss(probability: Tensor, target: Tensor) -> Tensor:
     r"""Cross-entropy of probabilities, each label by itself; logarithms are cut off at -100.
 
-    :math:`-\sum_c t_c \log p_c + (1 - t_c) \log (1 - p_c)`
+    :math:`-\sum_c t_c \log p_c + (1 - t_c) \log (1 - p_c)`. No gradient flows through a logarithm
+    of 0.
 
     Parameters
     ----------
@@ -225,7 +226,10 @@ def probability_loss(probability: Tensor, target: Tensor) -> Tensor:
     >>> probability_loss(torch.tensor([[0.5, 0.75]]), torch.tensor([[1.0, 1.0]]))
     tensor([0.9808])
     """
-    log, log_not = (p.log().clamp_min(-100) for p in (probability, 1 - probability))
+    tiny = torch.finfo(probability.dtype).tiny
+    log, log_not = (
+        p.clamp_min(tiny).log().where(p > 0, -100.0) for p in (probability, 1 - probability)
+    )
     return -(target * log + (1 - target) * log_not).sum(dim=-1)
 
 

@@ -69,6 +69,15 @@ def test_cross_entropy_of_each_video():
     torch.testing.assert_close(losses.multilabel_loss(logits, target), expected)
 
 
+@pytest.mark.parametrize(("target", "expected"), [([1.0, 0.0], 0.0), ([0.0, 1.0], 200.0)])
+def test_probabilities_of_0_and_1_have_a_finite_loss_and_gradient(target, expected):
+    logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
+    loss = losses.probability_loss(logits.softmax(dim=1), torch.tensor([target]))
+    assert loss.item() == expected
+    loss.backward()
+    assert logits.grad.tolist() == [[0, 0]]
+
+
 def test_guidance_takes_the_greatest_labelled_class():
     probability = torch.tensor([[0.1, 0.3, 0.4, 0.2]])
     foreground, background = losses.guidance(probability, torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
