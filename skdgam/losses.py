@@ -32,6 +32,7 @@ __all__ = [
     "smooth",
     "soft_selection",
     "top_k_mean",
+    "uncertainty_loss",
     "with_background",
 ]
 
@@ -313,6 +314,31 @@ def soft_selection(logits: Tensor, attention_logits: Tensor) -> Tensor:
     tensor([0.7500, 0.2500])
     """
     return attention_logits.softmax(dim=0) @ logits.softmax(dim=1)
+
+
+def uncertainty_loss(action: Tensor, background: Tensor, margin: float) -> Tensor:
+    r"""Loss of features that are short where an action is, or long where none is.
+
+    :math:`([m - \|u\|]_+ + \|u'\|)^2` for the mean feature u of what is taken for action in a
+    video, and u' of what is taken for background.
+
+    Parameters
+    ----------
+    action, background : Tensors of shape (n_videos, n_features)
+        u and u'.
+    margin : float
+        m: how long a feature of an action is at least.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_videos,)
+
+    Examples
+    --------
+    >>> uncertainty_loss(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 2.0]]), 6.0)  # (1 + 2)²
+    tensor([9.])
+    """
+    return ((margin - action.norm(dim=1)).relu() + background.norm(dim=1)).square()
 
 
 def center_distances(features: Tensor, logits: Tensor, centers: Tensor) -> Tensor:

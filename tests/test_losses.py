@@ -135,3 +135,14 @@ def test_background_of_each_video():
     labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     found = losses.with_background(labels, 1 - labels.amax(dim=1))
     assert found.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_features_of_an_action_are_to_be_long_and_those_of_background_short():
+    action = torch.tensor([[3.0, 4.0], [8.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    background = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 0.0]], requires_grad=True)
+    loss = losses.uncertainty_loss(action, background, margin=6.0)
+    assert loss.tolist() == [(1 + 1) ** 2, (0 + 2) ** 2, 6**2]  # 8 is long enough
+    loss.sum().backward()
+    # Of a length the gradient is the direction, and of none it is 0.
+    torch.testing.assert_close(action.grad, torch.tensor([[-2.4, -3.2], [0, 0], [0, 0]]))
+    torch.testing.assert_close(background.grad, torch.tensor([[0, 4.0], [0, 4.0], [0, 0]]))

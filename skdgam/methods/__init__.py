@@ -16,6 +16,7 @@ from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
+from skdgam.methods.um import UMLocalizer
 from skdgam.methods.untrimmednet import UntrimmedNetLocalizer
 from skdgam.methods.wtalc import WTALCLocalizer
 
@@ -30,6 +31,7 @@ __all__ = [
     "MILLocalizer",
     "STPNLocalizer",
     "ThreeCNetLocalizer",
+    "UMLocalizer",
     "UntrimmedNetLocalizer",
     "WTALCLocalizer",
 ]
@@ -48,4 +50,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
+    "um": UMLocalizer,
 }

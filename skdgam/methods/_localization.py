@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, non_maximum_suppression, runs
-from skdgam.localization import Activation, check_proposal_thresholds
+from skdgam.localization import Activation, check_proposal_thresholds, select_classes
 from skdgam.methods._settings import COUNT, WEIGHT
 from skdgam.proposals import (
     contrast_between,
@@ -260,6 +260,23 @@ class ContrastLocalizer(BaseLocalizer):
         "localization": [StrOptions({"tcam"})],
         "eta": WEIGHT,
     }
+
+    def _two_kinds(
+        self,
+        activation: Activation,
+        score: np.ndarray,
+        signal: np.ndarray,
+        thresholds: Iterable[float],
+    ) -> np.ndarray:
+        """Proposals by a score of each class, and by a signal of all, of two points at least."""
+        probability = activation.probability
+        classes = select_classes(probability, self.class_threshold)
+        own = check_proposal_thresholds(self.proposal_threshold, self.localization)
+        of_score, of_signal = (
+            contrast_proposals(score, classes, of_kind, probability, self.eta, high, shortest=2)
+            for of_kind, high in ((own, None), (thresholds, signal))
+        )
+        return np.concatenate([of_score, of_signal])
 
     def _suppress(self, proposals: np.ndarray) -> np.ndarray:
         # As released, every interval is a second longer when overlaps are computed, and those that

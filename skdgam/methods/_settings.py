@@ -5,9 +5,10 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval
 
-__all__ = ["ACTIVITYNET12", "COUNT", "SHARE", "THUMOS14", "WEIGHT"]
+__all__ = ["ACTIVITYNET12", "COUNT", "POSITIVE", "SHARE", "THUMOS14", "WEIGHT"]
 
 COUNT = [Interval(Integral, 1, None, closed="left")]
+POSITIVE = [Interval(Real, 0, None, closed="neither")]
 WEIGHT = [Interval(Real, 0, None, closed="left")]
 SHARE = [Interval(Real, 0, 1, closed="left")]
 
