@@ -19,6 +19,7 @@ __all__ = [
     "classification_loss",
     "coactivity",
     "coactivity_loss",
+    "contrastive_loss",
     "equal_shares",
     "gaussian",
     "guidance",
@@ -291,6 +292,42 @@ def coactivity_loss(
     unlike = F.cosine_similarity(inside, outside_other, dim=1)
     unlike_other = F.cosine_similarity(outside, inside_other, dim=1)
     return 0.5 * ((unlike - alike + margin).relu() + (unlike_other - alike + margin).relu())
+
+
+def contrastive_loss(
+    query: Tensor, key: Tensor, others: Tensor, is_there: Tensor, temperature: float
+) -> Tensor:
+    r"""Loss of a feature that is less like one than like others: noise-contrastive estimation.
+
+    :math:`-\log \frac{e(k)}{e(k) + \sum_j e(n_j)}` with :math:`e(u) = \exp(\cos(q, u) / \tau)`.
+
+    Parameters
+    ----------
+    query, key : Tensors of shape (n_videos, n_features)
+        q, and k that it is to be like.
+    others : Tensor of shape (n_videos, n_others, n_features)
+        What it is not to be like.
+    is_there : Tensor of bool of shape (n_videos, n_others)
+        Which of these a video has.
+    temperature : float
+        τ.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_videos,)
+        In nats.
+
+    Examples
+    --------
+    >>> x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 3.0]])
+    >>> both = torch.ones(1, 2, dtype=torch.bool)
+    >>> contrastive_loss(x, y, torch.stack([y, y], dim=1), both, 0.1)  # log 3
+    tensor([1.0986])
+    """
+    query, key, others = (F.normalize(x, dim=-1) for x in (query, key, others))
+    to_key = (query * key).sum(dim=1, keepdim=True)
+    to_others = (others @ query[:, :, None])[:, :, 0].masked_fill(~is_there, -torch.inf)
+    return -(torch.cat([to_key, to_others], dim=1) / temperature).log_softmax(dim=1)[:, 0]
 
 
 def soft_selection(logits: Tensor, attention_logits: Tensor) -> Tensor:

@@ -67,6 +67,7 @@ FLOORS = [
             "methods.threecnet",
             "methods.basnet",
             "methods.um",
+            "methods.cola",
         ),
         "methods",
     ],

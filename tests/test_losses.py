@@ -146,3 +146,24 @@ def test_features_of_an_action_are_to_be_long_and_those_of_background_short():
     # Of a length the gradient is the direction, and of none it is 0.
     torch.testing.assert_close(action.grad, torch.tensor([[-2.4, -3.2], [0, 0], [0, 0]]))
     torch.testing.assert_close(background.grad, torch.tensor([[0, 4.0], [0, 4.0], [0, 0]]))
+
+
+def test_a_feature_is_to_be_like_one_and_not_like_others():
+    query = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    key = torch.tensor([[10.0, 0.0], [0.0, 0.5]])
+    others = torch.tensor([[[0.0, 1.0], [-2.0, 0.0]], [[4.0, 0.0], [9.0, 9.0]]])
+    is_there = torch.tensor([[True, True], [True, False]])
+    loss = losses.contrastive_loss(query, key, others, is_there, temperature=0.5)
+    # Cosines of the first video are 0.6, and 0.8 and -0.6; of the second 1 and 0.
+    e = np.exp([0.6 / 0.5, 0.8 / 0.5, -0.6 / 0.5])
+    expected = [-np.log(e[0] / e.sum()), np.log(1 + np.exp(-2))]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_a_feature_that_is_0_is_as_like_one_as_another():
+    zero = torch.zeros(1, 2, requires_grad=True)
+    others = torch.tensor([[[1.0, 0.0]]])
+    loss = losses.contrastive_loss(zero, zero, others, torch.ones(1, 1).bool(), 0.07)
+    assert loss.item() == pytest.approx(np.log(2))
+    loss.backward()
+    assert zero.grad.isfinite().all()

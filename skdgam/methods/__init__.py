@@ -11,6 +11,7 @@ from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
+from skdgam.methods.cola import CoLALocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
@@ -26,6 +27,7 @@ __all__ = [
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
+    "CoLALocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
@@ -51,4 +53,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
     "um": UMLocalizer,
+    "cola": CoLALocalizer,
 }

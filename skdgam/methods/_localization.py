@@ -255,6 +255,8 @@ class ContrastLocalizer(BaseLocalizer):
 
     proposal_threshold: Any = (0.0, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225)
     eta: float = 1.0
+    n_snippets: int | None = 750
+    max_snippets: int | None = 750
 
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "localization": [StrOptions({"tcam"})],

@@ -11,7 +11,14 @@ from torch.nn.utils.rnn import pad_sequence
 from skdgam.layers import TemporalConv
 from skdgam.training.batches import Batch
 
-__all__ = ["Chosen", "EmbeddingNetwork", "highest", "side_by_side"]
+__all__ = [
+    "Chosen",
+    "EmbeddingNetwork",
+    "beside_edges",
+    "extremes",
+    "highest",
+    "side_by_side",
+]
 
 
 class EmbeddingNetwork(nn.Module):
@@ -90,3 +97,49 @@ def highest(values: Tensor, share: int, batch: Batch) -> Chosen:
     first = torch.from_numpy(np.cumsum(batch.lengths) - batch.lengths).to(values.device)
     position = values.sort(dim=1, descending=True, stable=True).indices[:, : counts.max()]
     return Chosen(first[:, None] + position * (shares > 0), shares)
+
+
+def extremes(
+    values: Tensor, shares: tuple[int, int], dropout: float, batch: Batch
+) -> tuple[Chosen, Chosen]:
+    """Choose the snippets of the highest values of each video, and those of the lowest.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_rows,), not negative
+    shares : pair of int
+        One snippet in so many is among the highest, and among the lowest, at least one.
+    dropout : float, in [0, 1)
+        Share of the snippets that training leaves out, as long as there are others.
+    batch : Batch
+    """
+    kept = batch.dropout(torch.ones_like(values)[:, None], dropout)[:, 0]
+    below = side_by_side(values, batch).amax(dim=1)[batch.video] - values
+    high, low = (side_by_side(kept * of_rows, batch) for of_rows in (values, below))
+    return highest(high, shares[0], batch), highest(low, shares[1], batch)
+
+
+def beside_edges(actionness: Tensor, lengths: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Where snippets are next to an edge of what exceeds its median, inside of it and outside.
+
+    Both are what the windows -1 to 1 and -3 to 2 (inside: erosion), or -2 to 3 (outside: dilation)
+    around a snippet do not agree on. Beyond the ends of a video nothing is high.
+
+    Parameters
+    ----------
+    actionness : Tensor of shape (n_videos, longest), not negative
+        With 0 behind shorter videos.
+    lengths : ndarray of int of shape (n_videos,)
+
+    Returns
+    -------
+    inside, outside : Tensors of shape (n_videos, longest), of 0 and 1
+    """
+    middle = torch.from_numpy(np.column_stack([(lengths - 1) // 2, lengths // 2]))
+    falling = actionness.sort(dim=1, descending=True).values
+    median = falling.gather(1, middle.to(actionness.device)).mean(dim=1, keepdim=True)
+    around = F.pad((actionness > median).float(), (3, 3)).unfold(1, 7, 1)  # from -3 to 3
+    near = around[..., 2:5]
+    inside = near.amin(dim=-1) - around[..., :6].amin(dim=-1)
+    outside = around[..., 1:].amax(dim=-1) - near.amax(dim=-1)
+    return inside, outside

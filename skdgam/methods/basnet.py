@@ -78,13 +78,11 @@ class BaSNetLocalizer(ContrastLocalizer):
     attention_width: int = 512
     dropout: float = 0.7
     sparsity: float = 1e-4
-    n_snippets: int | None = 750
     max_epochs: int | None = 125
     learning_rate: float = 1e-4
     class_threshold: float = 0.25
     nms_threshold: float = 0.7
     min_snippets: int = 750
-    max_snippets: int | None = 750
 
     _exclusive_classes = True
     _parameter_constraints = ContrastLocalizer._parameter_constraints | {

@@ -12,7 +12,7 @@ from skdgam import losses
 from skdgam.clock import SnippetClock
 from skdgam.localization import Activation
 from skdgam.methods._localization import ContrastLocalizer, scaled
-from skdgam.methods._selection import EmbeddingNetwork, highest, side_by_side
+from skdgam.methods._selection import EmbeddingNetwork, extremes
 from skdgam.methods._settings import COUNT, POSITIVE, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -68,8 +68,7 @@ class UMLocalizer(ContrastLocalizer):
     -----
     Network, losses and localization are by default as released; ``UM_THUMOS14`` has the released
     training, too. The cross-entropies are binary ones of softmax outputs, as released, where the
-    paper may have others. The weights kept are the last ones; the release keeps those that are
-    best on the test set.
+    paper may have others.
 
     For localization, the length of each feature is scaled by the mean lengths of what is taken for
     action, 1, and for background, 0. Proposals are of two kinds: where the probability of a class
@@ -109,11 +108,9 @@ class UMLocalizer(ContrastLocalizer):
     entropy: float = 1.0
     dropout: float = 0.7
     selection_dropout: float = 0.7
-    n_snippets: int | None = 750
     learning_rate: float = 1e-3
     class_threshold: float = 0.2
     nms_threshold: float = 0.6
-    max_snippets: int | None = 750
 
     _exclusive_classes = True
     _parameter_constraints = ContrastLocalizer._parameter_constraints | {
@@ -151,15 +148,9 @@ class UMLocalizer(ContrastLocalizer):
 
     def _losses(self, network: Any, batch: Batch) -> LossTerms:
         features, logits = network.describe(batch, self.dropout)
-        with torch.no_grad():
-            magnitude = features.norm(dim=1)
-            kept = batch.dropout(torch.ones_like(magnitude)[:, None], self.selection_dropout)[:, 0]
-            most = side_by_side(magnitude, batch).amax(dim=1)[batch.video]
-            long, short = (
-                side_by_side(kept * values, batch) for values in (magnitude, most - magnitude)
-            )
-        action = highest(long, network.topk, batch)
-        background = highest(short, network.topk_background, batch)
+        shares = network.topk, network.topk_background
+        magnitude = features.detach().norm(dim=1)
+        action, background = extremes(magnitude, shares, self.selection_dropout, batch)
         u_action, u_background = action.mean(features), background.mean(features)
         p = losses.top_k_mean(batch.of_videos(logits), network.topk).softmax(dim=1)
         even = torch.full_like(p, 1 / p.shape[1])
