@@ -266,6 +266,7 @@ class ContrastLocalizer(BaseLocalizer):
     def _two_kinds(
         self,
         activation: Activation,
+        clock: SnippetClock,
         score: np.ndarray,
         signal: np.ndarray,
         thresholds: Iterable[float],
@@ -278,7 +279,7 @@ class ContrastLocalizer(BaseLocalizer):
             contrast_proposals(score, classes, of_kind, probability, self.eta, high, shortest=2)
             for of_kind, high in ((own, None), (thresholds, signal))
         )
-        return np.concatenate([of_score, of_signal])
+        return self._in_seconds(np.concatenate([of_score, of_signal]), clock)
 
     def _suppress(self, proposals: np.ndarray) -> np.ndarray:
         # As released, every interval is a second longer when overlaps are computed, and those that

@@ -1,6 +1,5 @@
 """CoLALocalizer: snippets that are hard to tell are compared with those that are easy."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -100,13 +99,12 @@ class CoLALocalizer(ContrastLocalizer):
     presets = {  # noqa: RUF012
         "COLA_THUMOS14": {
             **THUMOS14,
-            "max_epochs": 500,  # 6,000 steps on 200 videos
-            "learning_rate": 1e-4,
+            **{"max_epochs": 500, "learning_rate": 1e-4},  # 6,000 steps on 200 videos
         },
         "COLA_ACTIVITYNET12": {
             **ACTIVITYNET12,
-            "max_epochs": 5556,  # 100,000 steps on 4,819 videos
-            **{"n_snippets": 50, "max_snippets": 50, "batch_size": 256, "learning_rate": 1e-4},
+            **{"max_epochs": 5556, "learning_rate": 1e-4},  # 100,000 steps on 4,819 videos
+            **{"n_snippets": 50, "max_snippets": 50, "batch_size": 256},
             **{"temporal_conv": True, "topk": 10, "topk_hard": 8, "contrast": 0.005},
             "class_threshold": 0.1,
             "proposal_threshold": tuple((np.arange(10) * 0.015).round(3).tolist()),
@@ -168,8 +166,8 @@ class CoLALocalizer(ContrastLocalizer):
     def _losses(self, network: Any, batch: Batch) -> LossTerms:
         features, activation = network.describe(batch, self.dropout)
         actionness = activation.detach().sum(dim=1)
-        k = network.topk
-        easy = extremes(actionness, (k, k), self.selection_dropout, batch)
+        shares = network.topk, network.topk
+        easy = extremes(actionness, shares, self.selection_dropout, batch)
         of_videos = side_by_side(actionness, batch)
         hard = [of_videos * is_beside for is_beside in beside_edges(of_videos, batch.lengths)]
         contrast = features.new_zeros(())
@@ -179,7 +177,7 @@ class CoLALocalizer(ContrastLocalizer):
             contrast = contrast + losses.contrastive_loss(
                 query, like.mean(features), others, unlike.shares > 0, self.temperature
             )
-        p = losses.top_k_mean(batch.of_videos(activation), k).softmax(dim=1)
+        p = losses.top_k_mean(batch.of_videos(activation), network.topk).softmax(dim=1)
         # Of softmax outputs, as released: classes that are not there count, too.
         loss = losses.probability_loss(p, losses.equal_shares(batch.labels))
         return {
@@ -194,9 +192,7 @@ class CoLALocalizer(ContrastLocalizer):
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)
 
-    def _propose(
-        self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()
-    ) -> np.ndarray:
+    def _propose(self, activation: Activation, clock: SnippetClock, others: Any = ()) -> np.ndarray:
         actionness = scaled(activation.tcam.sum(axis=1, keepdims=True))[:, 0]
-        proposals = self._two_kinds(activation, scaled(activation.tcam), actionness, ACTIONNESS)
-        return self._in_seconds(proposals, clock)
+        score = scaled(activation.tcam)
+        return self._two_kinds(activation, clock, score, actionness, ACTIONNESS)

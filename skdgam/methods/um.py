@@ -1,6 +1,5 @@
 """UMLocalizer: uncertainty modeling, in which background is what has short features."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -178,9 +177,6 @@ class UMLocalizer(ContrastLocalizer):
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
         return logits[:, :-1].softmax(dim=1)
 
-    def _propose(
-        self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()
-    ) -> np.ndarray:
+    def _propose(self, activation: Activation, clock: SnippetClock, others: Any = ()) -> np.ndarray:
         score = scaled(activation.tcam)
-        proposals = self._two_kinds(activation, score, activation.attention, MAGNITUDES)
-        return self._in_seconds(proposals, clock)
+        return self._two_kinds(activation, clock, score, activation.attention, MAGNITUDES)
