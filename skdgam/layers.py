@@ -13,7 +13,14 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from skdgam.training.batches import Batch
 
-__all__ = ["Linear", "TemporalConv", "initialize", "kaiming_uniform", "xavier_uniform"]
+__all__ = [
+    "ColumnwiseConv",
+    "Linear",
+    "TemporalConv",
+    "initialize",
+    "kaiming_uniform",
+    "xavier_uniform",
+]
 
 
 class Linear(nn.Linear):
@@ -64,6 +71,38 @@ class TemporalConv(Linear):
     def forward(self, x: Tensor, batch: "Batch") -> Tensor:  # type: ignore[override]
         """Map the rows x (n_rows, n_inputs) of a batch to (n_rows, n_outputs)."""
         return super().forward(batch.windows(x, self.radius, self.padding))
+
+
+class ColumnwiseConv(nn.Module):
+    """A convolution over time of each column by itself; beyond the ends of a recording are zeros.
+
+    Parameters
+    ----------
+    n_columns : int
+    n_taps : int
+        Snippets that it looks at, an odd number.
+    dilation : int, default=1
+        Snippets from one of these to the next.
+
+    Notes
+    -----
+    The weight has the shape (n_columns, n_taps), with the earliest snippet first. There is no bias.
+    """
+
+    def __init__(self, n_columns: int, n_taps: int, dilation: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_columns, n_taps))
+        self.dilation, self.radius = dilation, n_taps // 2 * dilation
+
+    def forward(self, x: Tensor, batch: "Batch") -> Tensor:
+        """Map the rows x (n_rows, n_columns) of a batch to (n_rows, n_columns)."""
+        windows = batch.windows(x, self.radius, "zeros").view(len(x), -1, x.shape[1])
+        return torch.einsum("tkc,ck->tc", windows[:, :: self.dilation], self.weight.to(x.dtype))
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw the weights: uniform in ±1/√n_taps, which is torch's rule for convolutions."""
+        bound = self.weight.shape[1] ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound, generator=generator)
 
 
 def xavier_uniform(network: nn.Module, generator: torch.Generator) -> None:

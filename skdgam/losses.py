@@ -20,6 +20,7 @@ __all__ = [
     "coactivity",
     "coactivity_loss",
     "coactivity_of_pairs",
+    "contrastive_loss",
     "equal_shares",
     "gaussian",
     "guidance",
@@ -35,6 +36,7 @@ __all__ = [
     "soft_selection",
     "suppress",
     "top_k_mean",
+    "uncertainty_loss",
     "with_background",
 ]
 
@@ -270,7 +272,8 @@ def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:
 def probability_loss(probability: Tensor, target: Tensor) -> Tensor:
     r"""Cross-entropy of probabilities, each label by itself; logarithms are cut off at -100.
 
-    :math:`-\sum_c t_c \log p_c + (1 - t_c) \log (1 - p_c)`
+    :math:`-\sum_c t_c \log p_c + (1 - t_c) \log (1 - p_c)`. No gradient flows through a logarithm
+    of 0.
 
     Parameters
     ----------
@@ -286,7 +289,10 @@ def probability_loss(probability: Tensor, target: Tensor) -> Tensor:
     >>> probability_loss(torch.tensor([[0.5, 0.75]]), torch.tensor([[1.0, 1.0]]))
     tensor([0.9808])
     """
-    log, log_not = (p.log().clamp_min(-100) for p in (probability, 1 - probability))
+    tiny = torch.finfo(probability.dtype).tiny
+    log, log_not = (
+        p.clamp_min(tiny).log().where(p > 0, -100.0) for p in (probability, 1 - probability)
+    )
     return -(target * log + (1 - target) * log_not).sum(dim=-1)
 
 
@@ -383,6 +389,42 @@ def coactivity_of_pairs(
     return of_pairs, n_shared
 
 
+def contrastive_loss(
+    query: Tensor, key: Tensor, others: Tensor, is_there: Tensor, temperature: float
+) -> Tensor:
+    r"""Loss of a feature that is less like one than like others: noise-contrastive estimation.
+
+    :math:`-\log \frac{e(k)}{e(k) + \sum_j e(n_j)}` with :math:`e(u) = \exp(\cos(q, u) / \tau)`.
+
+    Parameters
+    ----------
+    query, key : Tensors of shape (n_videos, n_features)
+        q, and k that it is to be like.
+    others : Tensor of shape (n_videos, n_others, n_features)
+        What it is not to be like.
+    is_there : Tensor of bool of shape (n_videos, n_others)
+        Which of these a video has.
+    temperature : float
+        τ.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_videos,)
+        In nats.
+
+    Examples
+    --------
+    >>> x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 3.0]])
+    >>> both = torch.ones(1, 2, dtype=torch.bool)
+    >>> contrastive_loss(x, y, torch.stack([y, y], dim=1), both, 0.1)  # log 3
+    tensor([1.0986])
+    """
+    query, key, others = (F.normalize(x, dim=-1) for x in (query, key, others))
+    to_key = (query * key).sum(dim=1, keepdim=True)
+    to_others = (others @ query[:, :, None])[:, :, 0].masked_fill(~is_there, -torch.inf)
+    return -(torch.cat([to_key, to_others], dim=1) / temperature).log_softmax(dim=1)[:, 0]
+
+
 def soft_selection(logits: Tensor, attention_logits: Tensor) -> Tensor:
     r"""Probability of each class in a video: that of its parts, weighted by attention.
 
@@ -404,6 +446,31 @@ def soft_selection(logits: Tensor, attention_logits: Tensor) -> Tensor:
     tensor([0.7500, 0.2500])
     """
     return attention_logits.softmax(dim=0) @ logits.softmax(dim=1)
+
+
+def uncertainty_loss(action: Tensor, background: Tensor, margin: float) -> Tensor:
+    r"""Loss of features that are short where an action is, or long where none is.
+
+    :math:`([m - \|u\|]_+ + \|u'\|)^2` for the mean feature u of what is taken for action in a
+    video, and u' of what is taken for background.
+
+    Parameters
+    ----------
+    action, background : Tensors of shape (n_videos, n_features)
+        u and u'.
+    margin : float
+        m: how long a feature of an action is at least.
+
+    Returns
+    -------
+    loss : Tensor of shape (n_videos,)
+
+    Examples
+    --------
+    >>> uncertainty_loss(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 2.0]]), 6.0)  # (1 + 2)²
+    tensor([9.])
+    """
+    return ((margin - action.norm(dim=1)).relu() + background.norm(dim=1)).square()
 
 
 def center_distances(features: Tensor, logits: Tensor, centers: Tensor) -> Tensor:

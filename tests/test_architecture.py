@@ -53,7 +53,7 @@ FLOORS = [
         "dgam.localizer",
         "dgam.swap",
         "dgam",
-        *("methods._settings", "methods._localization", "methods._boxes"),
+        *("methods._settings", "methods._localization", "methods._boxes", "methods._selection"),
         *("methods._suppression", "methods._consensus"),
         "methods.mil",
         *(
@@ -67,6 +67,8 @@ FLOORS = [
             "methods.background",
             "methods.threecnet",
             "methods.basnet",
+            "methods.um",
+            "methods.cola",
             "methods.hamnet",
             "methods.co2net",
             "methods.delu",

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skdgam.layers import Linear, TemporalConv, initialize, kaiming_uniform
+from skdgam.layers import ColumnwiseConv, Linear, TemporalConv, initialize, kaiming_uniform
 from skdgam.training.batches import Batch
 
 
@@ -129,6 +129,22 @@ def test_convolutions_in_bfloat16_stay_in_it(padding):
     assert layer(normal(5, 4).bfloat16(), batch_of(5)).dtype == torch.bfloat16
 
 
+def test_a_convolution_of_each_column_is_that_of_torch_with_groups():
+    layer, x = drawn(ColumnwiseConv(4, 5, dilation=2)), normal(11, 4)
+    expected = F.conv1d(x.T, layer.weight[:, None], padding=4, dilation=2, groups=4).T
+    torch.testing.assert_close(layer(x, batch_of(11)), expected)
+    assert layer.radius == 4
+    assert layer(x.bfloat16(), batch_of(11)).dtype == torch.bfloat16
+
+
+def test_a_convolution_of_each_column_by_hand():
+    layer = ColumnwiseConv(2, 3)
+    layer.load_state_dict({"weight": torch.tensor([[100.0, 10.0, 1.0], [0.0, 1.0, 0.0]])})
+    x = torch.tensor([[1.0, 1.0], [2.0, 7.0], [3.0, 5.0], [4.0, 8.0]])
+    # Two videos, of three snippets and of one.
+    assert layer(x, batch_of(3, 1)).T.tolist() == [[12, 123, 230, 40], [1, 7, 5, 8]]
+
+
 # --- initial weights ---
 
 
@@ -196,6 +212,11 @@ def test_the_rule_of_he_is_uniform_in_a_bound_of_its_own_and_has_no_bias(layer, 
     assert 0.99 * bound < layer.weight.abs().max() <= bound
     assert abs(layer.weight.std() / bound - 3**-0.5) < 0.02
     assert not layer.bias.any()
+
+
+def test_weights_of_columns_are_uniform_within_the_bound_of_their_taps():
+    weight = drawn(ColumnwiseConv(1000, 4)).weight
+    assert 0.49 < weight.abs().max() <= 0.5
 
 
 def test_layers_of_the_same_shape_get_other_weights():

@@ -69,6 +69,15 @@ def test_cross_entropy_of_each_video():
     torch.testing.assert_close(losses.multilabel_loss(logits, target), expected)
 
 
+@pytest.mark.parametrize(("target", "expected"), [([1.0, 0.0], 0.0), ([0.0, 1.0], 200.0)])
+def test_probabilities_of_0_and_1_have_a_finite_loss_and_gradient(target, expected):
+    logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
+    loss = losses.probability_loss(logits.softmax(dim=1), torch.tensor([target]))
+    assert loss.item() == expected
+    loss.backward()
+    assert logits.grad.tolist() == [[0, 0]]
+
+
 def test_guidance_takes_the_greatest_labelled_class():
     probability = torch.tensor([[0.1, 0.3, 0.4, 0.2]])
     foreground, background = losses.guidance(probability, torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
@@ -173,3 +182,35 @@ def test_shares_of_labels_with_an_offset_do_not_come_to_1():
     labels = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     found = losses.equal_shares(labels, offset=0.5)
     torch.testing.assert_close(found, torch.tensor([[0.4, 0.4, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_features_of_an_action_are_to_be_long_and_those_of_background_short():
+    action = torch.tensor([[3.0, 4.0], [8.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    background = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 0.0]], requires_grad=True)
+    loss = losses.uncertainty_loss(action, background, margin=6.0)
+    assert loss.tolist() == [(1 + 1) ** 2, (0 + 2) ** 2, 6**2]  # 8 is long enough
+    loss.sum().backward()
+    # Of a length the gradient is the direction, and of none it is 0.
+    torch.testing.assert_close(action.grad, torch.tensor([[-2.4, -3.2], [0, 0], [0, 0]]))
+    torch.testing.assert_close(background.grad, torch.tensor([[0, 4.0], [0, 4.0], [0, 0]]))
+
+
+def test_a_feature_is_to_be_like_one_and_not_like_others():
+    query = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    key = torch.tensor([[10.0, 0.0], [0.0, 0.5]])
+    others = torch.tensor([[[0.0, 1.0], [-2.0, 0.0]], [[4.0, 0.0], [9.0, 9.0]]])
+    is_there = torch.tensor([[True, True], [True, False]])
+    loss = losses.contrastive_loss(query, key, others, is_there, temperature=0.5)
+    # Cosines of the first video are 0.6, and 0.8 and -0.6; of the second 1 and 0.
+    e = np.exp([0.6 / 0.5, 0.8 / 0.5, -0.6 / 0.5])
+    expected = [-np.log(e[0] / e.sum()), np.log(1 + np.exp(-2))]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_a_feature_that_is_0_is_as_like_one_as_another():
+    zero = torch.zeros(1, 2, requires_grad=True)
+    others = torch.tensor([[[1.0, 0.0]]])
+    loss = losses.contrastive_loss(zero, zero, others, torch.ones(1, 1).bool(), 0.07)
+    assert loss.item() == pytest.approx(np.log(2))
+    loss.backward()
+    assert zero.grad.isfinite().all()

@@ -6,9 +6,11 @@ import pytest
 from skdgam.localization import Activation
 from skdgam.methods._localization import (
     attention_run_proposals,
+    contrast_proposals,
     frame_proposals,
     fused,
     logit_proposals,
+    scaled,
     weighted_tcam_proposals,
 )
 
@@ -106,3 +108,42 @@ def test_each_class_has_the_same_runs_of_attention():
 def test_attention_that_is_low_everywhere_yields_nothing():
     activation = activation_of([1.0, 2.0], attention=[0.1, 0.1])
     assert len(attention_run_proposals(activation, np.array([0]), [0.1, 0.5], eta=1.0)) == 0
+
+
+def test_scaling_by_the_range_that_is_not_negative():
+    values = np.array([[2.0, -2.0, -3.0, 5.0], [4.0, 4.0, -1.0, 5.0], [3.0, 2.0, -2.0, 5.0]])
+    expected = [[0.0, -0.5, -3.0, 0.0], [1.0, 1.0, -1.0, 0.0], [0.5, 0.5, -2.0, 0.0]]
+    assert scaled(values).tolist() == expected
+
+
+STEPS = np.array([[0.0, 0.0, 0.8, 0.8, 0.8, 0.8, 0.0, 0.0, 0.0, 0.0]]).T
+
+
+def test_what_is_below_the_threshold_counts_nothing_around_a_run():
+    (found,) = contrast_proposals(STEPS, np.array([0]), [0.4], np.array([0.5]), eta=1.0)
+    # Half of 0.8 is reached twelve points before snippet 2, and left twelve behind snippet 5.
+    assert (found["start"], found["end"], found["label"]) == (1.5, 5 + 13 / 24, 0)
+    points = np.interp(np.arange(36, 133), np.arange(10) * 24, STEPS[:, 0])
+    assert found["score"] == pytest.approx(points.mean() + 0.2 * 0.5)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_signal_of_all_classes_says_where_and_the_score_how_good(eta):
+    signal = np.array([0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    score = np.column_stack([np.zeros(10), STEPS])
+    found = contrast_proposals(score, np.arange(2), [0.5], np.array([1.0, 0.0]), eta, signal)
+    assert found[["start", "end"]].tolist() == [(3, 4 + 1 / 24)] * 2
+    # A quarter of 25 points before and behind has the whole score, too.
+    assert found["score"].tolist() == pytest.approx([0.2, 0.8 * (1 - eta)])
+
+
+@pytest.mark.parametrize("shortest", [1, 2])
+def test_runs_of_too_few_points_are_no_proposals(shortest):
+    score = np.array([[0.0, 0.0, 1.0, 0.0, 0.0]]).T
+    arguments = score, np.array([0]), [1.0], np.array([0.0]), 1.0
+    assert len(contrast_proposals(*arguments, shortest=shortest)) == 2 - shortest
+
+
+def test_a_score_that_is_negative_throughout_yields_nothing():
+    found = contrast_proposals(scaled(-STEPS - 1), np.array([0]), [0.0], np.ones(1), 1.0)
+    assert len(found) == 0

@@ -32,7 +32,7 @@ class Released(Reference):
         scales = [self.arrays[f"{prefix}mul_{s}"] for s in "rf"]
         found["scales"] = np.stack(scales).astype(np.float32)
         if f"{prefix}conv.weight" in self.arrays:
-            found["taps"] = self[f"{prefix}conv.weight"][:, 0].astype(np.float32)
+            found["taps.weight"] = self[f"{prefix}conv.weight"][:, 0].astype(np.float32)
         return found
 
 
@@ -123,7 +123,7 @@ def test_gradients_and_a_step_are_those_of_the_released_implementation(reference
     descent.step()
     adam.step()
     after = reference.weights("late.after.")
-    assert_one_step(network, after, model.weights_, expected | {"taps": np.zeros(0)})
+    assert_one_step(network, after, model.weights_, expected | {"taps.weight": np.zeros(0)})
 
 
 @pytest.mark.parametrize("run", ["train", "anet"])

@@ -12,6 +12,7 @@ from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
 from skdgam.methods.co2net import CO2NetLocalizer
+from skdgam.methods.cola import CoLALocalizer
 from skdgam.methods.delu import DELULocalizer
 from skdgam.methods.hamnet import HAMNetLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
@@ -19,6 +20,7 @@ from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
+from skdgam.methods.um import UMLocalizer
 from skdgam.methods.untrimmednet import UntrimmedNetLocalizer
 from skdgam.methods.wtalc import WTALCLocalizer
 
@@ -31,11 +33,13 @@ __all__ = [
     "CO2NetLocalizer",
     "DELULocalizer",
     "HAMNetLocalizer",
+    "CoLALocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
     "STPNLocalizer",
     "ThreeCNetLocalizer",
+    "UMLocalizer",
     "UntrimmedNetLocalizer",
     "WTALCLocalizer",
 ]
@@ -54,6 +58,8 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
+    "um": UMLocalizer,
+    "cola": CoLALocalizer,
     "hamnet": HAMNetLocalizer,
     "co2net": CO2NetLocalizer,
     "delu": DELULocalizer,

@@ -9,9 +9,9 @@ from sklearn.utils._param_validation import StrOptions
 
 from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
-from skdgam.intervals import make_intervals, runs
-from skdgam.localization import Activation, check_proposal_thresholds
-from skdgam.methods._settings import COUNT
+from skdgam.intervals import make_intervals, non_maximum_suppression, runs
+from skdgam.localization import Activation, check_proposal_thresholds, select_classes
+from skdgam.methods._settings import COUNT, WEIGHT
 from skdgam.proposals import (
     contrast_between,
     interpolate,
@@ -22,18 +22,21 @@ from skdgam.proposals import (
 )
 
 __all__ = [
+    "ContrastLocalizer",
     "WeightedTCAMLocalizer",
     "attention_run_proposals",
+    "contrast_proposals",
     "frame_proposals",
     "fused",
     "logit_proposals",
+    "scaled",
     "weighted_tcam_proposals",
 ]
 
 POINTS = 24  # to a snippet, that proposals are looked for in
 FRAMES = 16  # of a snippet
 DILATION = 10, 9  # frames that a proposal gets more of before and behind
-VIDEO_SHARE = 0.2  # of the probability of a class in the video, in scores of its proposals
+VIDEO_SHARE = 0.2  # weight of the score of a class in the video, in scores of its proposals
 
 
 def fused(of_streams: Sequence[np.ndarray], stream_weight: float) -> np.ndarray:
@@ -221,6 +224,111 @@ def attention_run_proposals(
             found.append((first, stop, column, score))
     first, stop, columns, scores = join_proposals(found)
     return make_intervals(first, stop, columns, scores)
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """Scale each column of values (n_snippets, k) to [0, 1] by the range of what is not negative.
+
+    What is negative stays so. A column without such a range is only shifted.
+    """
+    values = values.astype(np.float64)
+    lowest, highest = np.maximum([values.min(axis=0), values.max(axis=0)], 0)
+    return (values - lowest) / np.where(highest > lowest, highest - lowest, 1)
+
+
+def contrast_proposals(
+    score: np.ndarray,
+    classes: np.ndarray,
+    thresholds: Iterable[float],
+    video_scores: np.ndarray,
+    eta: float,
+    signal: np.ndarray | None = None,
+    shortest: int = 1,
+) -> np.ndarray:
+    """Proposals that score more inside than around them: as BaS-Net, UM and CoLA do.
+
+    Scores are interpolated to 24 points a snippet. Runs of points that reach a threshold, and are
+    positive, are proposals: of the score of the class itself, or of a signal that all classes
+    share. They score their mean inside less η times one mean over a quarter of their length on
+    both sides, and a fifth of the score of the class in the video. Where it is the score itself
+    that reaches the threshold, points of less count 0.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n_snippets, n_classes), about in [0, 1]
+    classes : ndarray of int of shape (n_selected,)
+        Columns of the score.
+    thresholds : sequence of float, in [0, 1)
+        Each gives proposals of its own.
+    video_scores : ndarray of shape (n_classes,)
+    eta : float
+        Weight of the surroundings.
+    signal : ndarray of shape (n_snippets,), optional
+        What has to reach the thresholds, in place of the score.
+    shortest : int, default=1
+        Points that a run has at least.
+
+    Returns
+    -------
+    proposals : interval array of shape (n_proposals,)
+        Times in snippets from the start of the video, labels as column indices, with scores.
+    """
+    of_classes = interpolate(score[:, classes], POINTS)
+    of_all = None if signal is None else interpolate(signal[:, None], POINTS)
+    found = []
+    for k, column in enumerate(classes):
+        points = of_classes[:, k]
+        high = points if of_all is None else of_all[:, 0]
+        for threshold in thresholds:
+            mask = (high >= threshold) & (high > 0)
+            first, stop = runs(mask)
+            is_long = stop - first >= shortest
+            first, stop = first[is_long], stop[is_long]
+            values = np.where(mask, points, 0.0) if of_all is None else points
+            scores = joint_contrast(values, first, stop, eta) + VIDEO_SHARE * video_scores[column]
+            found.append((first, stop, column, scores))
+    first, stop, columns, scores = join_proposals(found)
+    return make_intervals(first / POINTS, stop / POINTS, columns, scores)
+
+
+class ContrastLocalizer(BaseLocalizer):
+    """A method that localizes by :func:`contrast_proposals`."""
+
+    proposal_threshold: Any = (0.0, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225)
+    eta: float = 1.0
+    n_snippets: int | None = 750
+    max_snippets: int | None = 750
+
+    _parameter_constraints = BaseLocalizer._parameter_constraints | {
+        "localization": [StrOptions({"tcam"})],
+        "eta": WEIGHT,
+    }
+
+    def _two_kinds(
+        self,
+        activation: Activation,
+        clock: SnippetClock,
+        score: np.ndarray,
+        signal: np.ndarray,
+        thresholds: Iterable[float],
+    ) -> np.ndarray:
+        """Proposals by a score of each class, and by a signal of all, of two points at least."""
+        probability = activation.probability
+        classes = select_classes(probability, self.class_threshold)
+        own = check_proposal_thresholds(self.proposal_threshold, self.localization)
+        of_score, of_signal = (
+            contrast_proposals(score, classes, of_kind, probability, self.eta, high, shortest=2)
+            for of_kind, high in ((own, None), (thresholds, signal))
+        )
+        return self._in_seconds(np.concatenate([of_score, of_signal]), clock)
+
+    def _suppress(self, proposals: np.ndarray) -> np.ndarray:
+        # As released, every interval is a second longer when overlaps are computed, and those that
+        # reach the threshold go, too.
+        proposals["end"] += 1
+        kept = non_maximum_suppression(proposals, np.nextafter(self.nms_threshold, 0))
+        kept["end"] -= 1
+        return kept
 
 
 class WeightedTCAMLocalizer(BaseLocalizer):

@@ -5,10 +5,11 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval
 
-__all__ = ["ACTIVITYNET12", "COUNT", "RADIUS", "SHARE", "THUMOS14", "WEIGHT"]
+__all__ = ["ACTIVITYNET12", "COUNT", "POSITIVE", "RADIUS", "SHARE", "THUMOS14", "WEIGHT"]
 
 COUNT = [Interval(Integral, 1, None, closed="left")]
 RADIUS = [Interval(Integral, 0, None, closed="left")]
+POSITIVE = [Interval(Real, 0, None, closed="neither")]
 WEIGHT = [Interval(Real, 0, None, closed="left")]
 SHARE = [Interval(Real, 0, 1, closed="left")]
 

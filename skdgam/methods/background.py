@@ -1,19 +1,17 @@
 """BackgroundModelingLocalizer: a class for background, and an attention that agrees with it."""
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
 from skdgam import losses
 from skdgam.layers import Linear
 from skdgam.localization import Activation
 from skdgam.methods._localization import WeightedTCAMLocalizer
-from skdgam.methods._settings import WEIGHT
+from skdgam.methods._settings import POSITIVE, WEIGHT
 from skdgam.methods.stpn import STPNetwork
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -98,7 +96,7 @@ class BackgroundModelingLocalizer(WeightedTCAMLocalizer):
     _exclusive_classes = True
     _parameter_constraints = WeightedTCAMLocalizer._parameter_constraints | {
         **dict.fromkeys(("alpha", "beta", "gamma"), WEIGHT),
-        "smoothing": [Interval(Real, 0, None, closed="neither")],
+        "smoothing": POSITIVE,
     }
 
     class _network(STPNetwork):  # noqa: N801

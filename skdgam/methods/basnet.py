@@ -4,29 +4,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdgam import losses
-from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
-from skdgam.intervals import make_intervals, non_maximum_suppression, runs
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation, check_proposal_thresholds
+from skdgam.methods._localization import ContrastLocalizer, contrast_proposals, scaled
 from skdgam.methods._settings import COUNT, SHARE, WEIGHT
-from skdgam.proposals import interpolate, join_proposals, joint_contrast
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
 __all__ = ["BaSNetLocalizer"]
 
 TOP = 8  # one snippet in so many is pooled
-POINTS = 24  # to a snippet, that proposals are looked for in
-VIDEO_SHARE = 0.2  # of the score of a proposal that its class, which is there, adds
 
 
-class BaSNetLocalizer(BaseLocalizer):
+class BaSNetLocalizer(ContrastLocalizer):
     r"""Background suppression network of Lee, Uh and Byun [1]_.
 
     One classifier sees each video twice: as it is, where it has to find background beside the
@@ -83,24 +78,18 @@ class BaSNetLocalizer(BaseLocalizer):
     attention_width: int = 512
     dropout: float = 0.7
     sparsity: float = 1e-4
-    n_snippets: int | None = 750
     max_epochs: int | None = 125
     learning_rate: float = 1e-4
-    proposal_threshold: Any = (0.0, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225)
     class_threshold: float = 0.25
-    eta: float = 1.0
     nms_threshold: float = 0.7
     min_snippets: int = 750
-    max_snippets: int | None = 750
 
     _exclusive_classes = True
-    _parameter_constraints = BaseLocalizer._parameter_constraints | {
+    _parameter_constraints = ContrastLocalizer._parameter_constraints | {
         "hidden": COUNT,
         "attention_width": COUNT,
         "dropout": SHARE,
         "sparsity": WEIGHT,
-        "localization": [StrOptions({"tcam"})],
-        "eta": WEIGHT,
     }
 
     class _network(nn.Module):  # noqa: N801
@@ -161,26 +150,11 @@ class BaSNetLocalizer(BaseLocalizer):
         return logits.softmax(dim=1)[:, :-1]
 
     def _propose(self, activation: Activation, clock: SnippetClock, others: Any = ()) -> np.ndarray:
-        thresholds = check_proposal_thresholds(self.proposal_threshold, self.localization)
-        found = []
-        for column in np.flatnonzero(activation.probability >= self.class_threshold):
-            tcam = activation.tcam[:, [column]].astype(np.float64)
-            lowest, highest = np.maximum([tcam.min(), tcam.max()], 0)
-            scaled = (tcam - lowest) / ((highest - lowest) or 1.0)
-            points = interpolate(scaled, POINTS)[:, 0]
-            for threshold in thresholds:
-                above = np.where(points >= threshold, points, 0.0)
-                first, stop = runs(above > 0)
-                score = joint_contrast(above, first, stop, self.eta) + VIDEO_SHARE
-                found.append((first, stop, column, score))
-        first, stop, columns, score = join_proposals(found)
-        start, end = (clock.to_seconds(edge / POINTS) for edge in (first, stop))
-        return make_intervals(start, end, self.classes_[columns], score)
-
-    def _suppress(self, proposals: np.ndarray) -> np.ndarray:
-        # As released, every interval is a second longer when overlaps are computed, and those that
-        # reach the threshold go, too.
-        proposals["end"] += 1
-        kept = non_maximum_suppression(proposals, np.nextafter(self.nms_threshold, 0))
-        kept["end"] -= 1
-        return kept
+        proposals = contrast_proposals(
+            scaled(activation.tcam),
+            np.flatnonzero(activation.probability >= self.class_threshold),
+            check_proposal_thresholds(self.proposal_threshold, self.localization),
+            np.ones(len(activation.probability)),  # of a class that is there
+            self.eta,
+        )
+        return self._in_seconds(proposals, clock)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skdgam import losses
 from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
-from skdgam.layers import Linear, xavier_uniform
+from skdgam.layers import ColumnwiseConv, Linear, xavier_uniform
 from skdgam.localization import Activation, check_proposal_thresholds
 from skdgam.methods._localization import logit_proposals
 from skdgam.methods._settings import ACTIVITYNET12, COUNT, SHARE, THUMOS14, WEIGHT
@@ -141,7 +141,6 @@ class ThreeCNetLocalizer(BaseLocalizer):
             super().__init__()
             half = n_features // 2
             self.columns = slice(0, max(half, 1)), slice(half, n_features)
-            self.reach = TAPS // 2 * DILATION if temporal_conv else 0
             streams, centers = nn.ModuleList(), nn.ParameterList()
             for columns in self.columns:
                 n_inputs = columns.stop - columns.start
@@ -152,7 +151,8 @@ class ThreeCNetLocalizer(BaseLocalizer):
             self.streams: Sequence[Sequence[Linear]] = streams  # type: ignore[assignment]
             self.centers = centers
             self.scales = nn.Parameter(torch.empty(2, n_classes))
-            self.taps = nn.Parameter(torch.empty(n_classes, TAPS)) if temporal_conv else None
+            self.taps = ColumnwiseConv(n_classes, TAPS, DILATION) if temporal_conv else None
+            self.reach = 0 if self.taps is None else self.taps.radius
 
         def initialize(self, generator: torch.Generator) -> None:
             """Draw all weights by the rule of Glorot, and centers from a normal distribution."""
@@ -161,8 +161,8 @@ class ThreeCNetLocalizer(BaseLocalizer):
                 nn.init.normal_(centers, generator=generator)
             nn.init.ones_(self.scales)
             if self.taps is not None:
-                bound = math.sqrt(6 / (TAPS * (1 + len(self.taps))))
-                nn.init.uniform_(self.taps, -bound, bound, generator=generator)
+                bound = math.sqrt(6 / (TAPS * (1 + len(self.taps.weight))))
+                nn.init.uniform_(self.taps.weight, -bound, bound, generator=generator)
 
         def describe(
             self, batch: Batch, dropout: float = 0.0
@@ -176,9 +176,7 @@ class ThreeCNetLocalizer(BaseLocalizer):
             logits = torch.stack([logits for _, logits in of_streams], dim=1)
             activation = (self.scales * logits).sum(dim=1)
             if self.taps is not None:
-                windows = batch.windows(activation, self.reach, "zeros")
-                windows = windows.view(len(activation), -1, len(self.taps))[:, ::DILATION]
-                activation = torch.einsum("tkc,ck->tc", windows, self.taps).relu()
+                activation = self.taps(activation, batch).relu()
             return activation, of_streams
 
         def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
