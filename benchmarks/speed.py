@@ -51,8 +51,8 @@ SETTINGS = presets.PAPER | {
 SNIPPET_SECONDS = 0.64
 # THUMOS14's annotations, where they lie beside the project.
 ANNOTATIONS = Path(__file__).parents[2] / "shared/data/thumos14_annotations.json"
-# BaSNet's convolutions, 2048 wide, take fifty times as long as the networks of DGAM.
-N_VIDEOS = {"basnet": 16}
+# Wide convolutions take up to fifty times as long as the networks of DGAM.
+N_VIDEOS = {"basnet": 16, "acmnet": 16}
 
 
 class Shape(NamedTuple):

@@ -53,7 +53,7 @@ FLOORS = [
         "dgam.localizer",
         "dgam.swap",
         "dgam",
-        *("methods._settings", "methods._localization", "methods._boxes"),
+        *("methods._settings", "methods._localization", "methods._boxes", "methods._branches"),
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -66,6 +66,7 @@ FLOORS = [
             "methods.background",
             "methods.threecnet",
             "methods.basnet",
+            "methods.acmnet",
         ),
         "methods",
     ],
