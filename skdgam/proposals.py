@@ -39,15 +39,15 @@ def separate_contrast(
 
 
 def joint_contrast(
-    score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float
+    score: np.ndarray, first: np.ndarray, stop: np.ndarray, eta: float, side: float = 0.25
 ) -> np.ndarray:
     """Mean score (n_points,) inside each run less η times one mean over both sides together.
 
-    Each side is a quarter of the run long, rounded up before it and down behind it. Without any
-    points there, the outer mean is 0.
+    Each side is a quarter of the run long, or `side` times its length, rounded up before it and
+    down behind it. Without any points there, the outer mean is 0.
     """
-    before = np.maximum(first - np.ceil((stop - first) / 4).astype(int), 0)
-    after = np.minimum(stop + (stop - first) // 4, len(score))
+    before = np.maximum(np.floor(first - side * (stop - first)).astype(int), 0)
+    after = np.minimum(np.floor(stop + side * (stop - first)).astype(int), len(score))
     return contrast_between(score, first, stop, before, after, eta)
 
 

@@ -54,7 +54,7 @@ FLOORS = [
         "dgam.swap",
         "dgam",
         *("methods._settings", "methods._localization", "methods._boxes", "methods._selection"),
-        *("methods._suppression", "methods._consensus"),
+        *("methods._suppression", "methods._consensus", "methods._branches"),
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -70,6 +70,7 @@ FLOORS = [
             "methods.um",
             "methods.cola",
             "methods.hamnet",
+            "methods.acmnet",
             "methods.co2net",
             "methods.delu",
         ),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skdgam.localization import Activation
+from skdgam.methods._branches import branch_proposals
 from skdgam.methods._localization import (
     attention_run_proposals,
     contrast_proposals,
@@ -147,3 +148,30 @@ def test_runs_of_too_few_points_are_no_proposals(shortest):
 def test_a_score_that_is_negative_throughout_yields_nothing():
     found = contrast_proposals(scaled(-STEPS - 1), np.array([0]), [0.0], np.ones(1), 1.0)
     assert len(found) == 0
+
+
+def test_branches_propose_where_the_tcam_or_attention_is_high():
+    # Class 0 is half probable in snippets 1 and 2, and background elsewhere; attention is high in
+    # snippet 2 alone.
+    tcam = np.array([[-99.0, 0.0], [0.0, 0.0], [0.0, 0.0], [-99.0, 0.0], [-99.0, 0.0]])
+    activation = Activation(np.array([0, 0, 1.0, 0, 0]), tcam, np.zeros(1), np.array([0.5]))
+
+    def proposals(*thresholds, **changes):
+        found = branch_proposals(
+            activation, [0], *thresholds, **{"eta": 1.0, "side": 0.2} | changes
+        )
+        return [tuple(np.round(row, 3)) for row in found[["start", "end", "score"]].tolist()]
+
+    # Values are on their way up in snippet 0, and down in snippet 2.
+    assert proposals([0.5], [])[0][:2] == (1.0, 2.05)
+    ((start, end, score),) = proposals([], [0.5])
+    assert (start, end) == (1.5, 2.55)
+    # Of 21 points, 11 have a T-CAM of 0.5, and over the others it falls. Sides have 5 and 4 points.
+    inside = (11 * 0.5 + 0.475 * 10 - 0.025 * 45) / 21
+    outside = (5 * 0.5 + 0.225 + 0.2 + 0.175 + 0.15) / 9
+    assert score == pytest.approx(inside - outside, abs=1e-3)
+    more = proposals([], [0.5], video_share=0.1)[0][2]
+    assert more == pytest.approx(score + 0.1 * 0.5, abs=1e-3)
+    assert proposals([], [1.0]) == []  # of one point
+    of_attention = proposals([], [0.5], tcam_share=0.0)[0][2]
+    assert of_attention == pytest.approx((1 + 2 * sum(np.arange(0.5, 1, 0.05))) / 21, abs=1e-3)

@@ -7,6 +7,7 @@ put there, also by a program that uses the package, is known to ``skdgam.load`` 
 
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
+from skdgam.methods.acmnet import ACMNetLocalizer
 from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
@@ -26,6 +27,7 @@ from skdgam.methods.wtalc import WTALCLocalizer
 
 __all__ = [
     "METHODS",
+    "ACMNetLocalizer",
     "AutoLocLocalizer",
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
@@ -61,6 +63,7 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "um": UMLocalizer,
     "cola": CoLALocalizer,
     "hamnet": HAMNetLocalizer,
+    "acmnet": ACMNetLocalizer,
     "co2net": CO2NetLocalizer,
     "delu": DELULocalizer,
 }
