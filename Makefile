@@ -14,12 +14,16 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What all methods share is tested for all by `make test`, and for these alone in other environments:
+# the default, the simplest one, and one that looks at whole videos, in pairs.
+SOME := --methods dgam,mil,co2net
+
 # What trains or predicts, on a CPU as it would be without AVX-512: no result that a test or a page
 # states may depend on the instructions that the machine has. `make test-oldest` is without AMX.
 CAPPED := tests/test_base.py tests/test_dgam_localizer.py tests/test_dgam_objective.py \
 	tests/test_methods_*.py tests/test_multi_stream.py README.md docs
 test-capped: .venv/installed
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) $(CAPPED)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(PYTEST) $(SOME) $(CAPPED)
 
 # What users install: the wheel, made from the sdist, in an environment of its own. First as it is,
 # then with extras, in the lowest versions that it allows.
@@ -33,7 +37,8 @@ test-oldest: .venv/installed
 		"$$(echo dist/*.whl)[plot,report,frame,share,h5,sound]" pytest pytest-xdist hypothesis
 	cd tests && ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 \
 		../.venv-oldest/bin/python -m pytest -q --ignore=test_limits.py \
-		--ignore=test_life.py -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. .
+		--ignore=test_life.py -n auto --maxprocesses 4 -c ../pyproject.toml --rootdir=. --confcutdir=.. \
+		$(SOME) .
 
 # Known weaknesses of what continuous integration installs; asks a service on the network.
 audit: .venv/installed

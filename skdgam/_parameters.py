@@ -109,6 +109,21 @@ SHARED_PARAMETERS = """
         seconds. 0 is silent. Greater than 0 prints the losses about ten times in a training.
         With scikit-learn 1.9, ``set_callbacks(sklearn.callback.ProgressBar())`` shows a bar.
 """
+# Attributes that every fitted localizer has, beside `history_`.
+FITTED_ATTRIBUTES = """
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels.
+    n_features_in_ : int
+    n_epochs_ : int
+        Epochs that were trained.
+    weights_ : dict of ndarrays
+        Weights of all networks, by name; NumPy arrays, so that a fitted model opens on any
+        machine.
+    architecture_ : dict
+        The parameters that shaped the networks.
+    training_state_ : dict
+        What one more epoch needs beside the weights: moments of Adam, and the seed.
+"""
 # What training does not depend on.
 NOT_OF_TRAINING = {
     *("localization", "proposal_threshold", "proposal_smoothing", "class_threshold", "eta"),
@@ -123,7 +138,8 @@ NOT_OF_TRAINING = {
 class Parameters(BaseEstimator):
     """An estimator whose parameters are annotated class attributes, as of a dataclass.
 
-    In the docstring of a class, a line ``{shared}`` stands for the parameters that all have.
+    In the docstring of a class, a line ``{shared}`` stands for the parameters that all have, and
+    ``{fitted}`` for the attributes of all that are fitted.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -136,10 +152,10 @@ class Parameters(BaseEstimator):
         cls.__annotations__ = {k: v for k, v in annotated.items() if not k.startswith("_")}
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         defaults = {field.name: field.default for field in fields(cls)}
-        shared = textwrap.dedent(SHARED_PARAMETERS.format(**defaults))[1:]
+        parts = {"shared": SHARED_PARAMETERS.format(**defaults), "fitted": FITTED_ATTRIBUTES}
         cls.__doc__ = re.sub(  # Python 3.13 takes the indentation of docstrings away
-            r"^( *)\{shared\}\n",
-            lambda mark: textwrap.indent(shared, mark[1]),
+            rf"^( *)\{{({'|'.join(parts)})\}}\n",
+            lambda mark: textwrap.indent(textwrap.dedent(parts[mark[2]])[1:], mark[1]),
             cls.__doc__,
             flags=re.MULTILINE,
         )

@@ -64,7 +64,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
       into what localization needs (:class:`skdgam.localization.Activation`).
 
     Training, checkpoints, devices, early stopping, files, streams and the command line follow.
-    In the docstring of a subclass, a line ``{shared}`` stands for the parameters below.
+    In the docstring of a subclass, a line ``{shared}`` stands for the parameters below, and
+    ``{fitted}`` for the attributes of any fitted localizer but ``history_``.
 
     Parameters
     ----------

@@ -9,11 +9,33 @@ import pytest
 from hypothesis import settings
 
 from skdgam.intervals import make_intervals
+from skdgam.methods import METHODS
 
 # The same examples each time, so that a failure is that of a change; `make fuzz` tries others.
 settings.register_profile("default", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=20_000, print_blob=True)
 settings.load_profile("default")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--methods",
+        type=lambda names: names.split(","),
+        default=[*METHODS],
+        help="methods, with commas between, that alone take the tests which all methods share",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    others = set(METHODS).difference(config.getoption("--methods"))
+    kept, left_out = [], []
+    for item in items:
+        is_of_other = hasattr(item, "callspec") and item.callspec.params.get("method") in others
+        (left_out if is_of_other else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -340,6 +340,8 @@ def test_shared_parameters_are_put_in_at_any_indentation():
     # Python 3.13 strips the indentation that all lines of a docstring have.
     Mine = type("Mine", (BaseLocalizer,), {"__doc__": "Mine.\n\nParameters\n---\n{shared}\n"})
     assert "\nmax_epochs : int or None, default=None\n    Passes over" in Mine.__doc__
+    Mine = type("Mine", (BaseLocalizer,), {"__doc__": "Mine.\n\n  Attributes\n  ---\n  {fitted}\n"})
+    assert "\n  classes_ : ndarray of shape (n_classes,)\n      Sorted" in Mine.__doc__
 
 
 # --- parameters set after fit, ambient state, layers of torch ---

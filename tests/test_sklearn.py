@@ -96,12 +96,11 @@ SMALL = {
     **{"latent_dim": 4, "hidden": 8, "attention_width": 4, "branch_width": 4},
     **{"min_snippets": 1, "random_state": 0},
 }
-MODELS = []
-for method in METHODS.values():
-    known = method().get_params()
+MODELS = {"streams": of_rows(MultiStreamLocalizer)(two_streams(slice(None), slice(None)).streams)}
+for method, cls in METHODS.items():
+    known = cls().get_params()
     small = {name: value for name, value in SMALL.items() if name in known}
-    MODELS.append(of_rows(method)(max_epochs=3, **small))
-MODELS.append(of_rows(MultiStreamLocalizer)(two_streams(slice(None), slice(None)).streams))
+    MODELS[method] = of_rows(cls)(max_epochs=3, **small)
 
 
 # Each subtracts predictions, which are interval arrays; tested on videos below.
@@ -116,9 +115,9 @@ OTHER_STEPS = "check_sample_weight_equivalence_on_dense_data"
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks provoke warnings
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
-def test_common_checks(model):
-    results = check_estimator(model, on_fail=None, on_skip=None)
+@pytest.mark.parametrize("method", MODELS)
+def test_common_checks(method):
+    results = check_estimator(MODELS[method], on_fail=None, on_skip=None)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
     assert "`sample_weight` is not equivalent" in str(failed.pop(OTHER_STEPS))
     assert set(failed) == EXPECTED_FAILURES, failed

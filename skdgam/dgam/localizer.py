@@ -92,24 +92,13 @@ class DGAMLocalizer(BaseLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Sorted labels.
-    n_features_in_ : int
-    n_epochs_ : int
-        Epochs that were trained.
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification`` and with several starts
         ``agreement``, or with ``attention_source="head"`` ``foreground``, ``background`` and
         ``guide``; with the generative part also ``reconstruction``, ``cvae_reconstruction`` and
         ``cvae_kl``, and with early stopping ``validation``. ``pandas.DataFrame(model.history_)``
         makes a frame of it.
-    weights_ : dict of ndarrays
-        Weights of all networks, by name; NumPy arrays, so that a fitted model opens on any
-        machine.
-    architecture_ : dict
-        The parameters that shaped the networks.
-    training_state_ : dict
-        What one more epoch needs beside the weights: moments of Adam, and the seed.
 
     References
     ----------

@@ -68,13 +68,10 @@ class ACMNetLocalizer(ContrastLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification`` of instances, ``context``,
         ``background``, ``guide``, ``feature`` and ``sparsity``.
-    weights_ : dict of ndarrays
 
     Notes
     -----

@@ -52,13 +52,10 @@ class BackgroundModelingLocalizer(WeightedTCAMLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``foreground``, ``background``, ``guide`` and
         ``cluster``.
-    weights_ : dict of ndarrays
 
     Notes
     -----

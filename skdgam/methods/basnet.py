@@ -41,12 +41,9 @@ class BaSNetLocalizer(ContrastLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``base``, ``suppressed`` and ``sparsity``.
-    weights_ : dict of ndarrays
 
     Notes
     -----

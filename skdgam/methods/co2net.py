@@ -66,12 +66,9 @@ class CO2NetLocalizer(SuppressionLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch, by the names above.
-    weights_ : dict of ndarrays
 
     Notes
     -----

@@ -62,12 +62,9 @@ class CoLALocalizer(ContrastLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification`` and ``contrast``.
-    weights_ : dict of ndarrays
 
     Notes
     -----

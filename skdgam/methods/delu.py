@@ -58,13 +58,10 @@ class DELULocalizer(CO2NetLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: those of :class:`CO2NetLocalizer`, ``evidence`` and
         ``uncertainty``.
-    weights_ : dict of ndarrays
 
     Notes
     -----

@@ -69,12 +69,9 @@ class HAMNetLocalizer(SuppressionLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: the four above, ``sparsity`` and ``guide``.
-    weights_ : dict of ndarrays
 
     Notes
     -----

@@ -46,12 +46,9 @@ class MILLocalizer(BaseLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification``, and ``sparsity``.
-    weights_ : dict of ndarrays
 
     References
     ----------

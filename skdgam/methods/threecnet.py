@@ -56,13 +56,10 @@ class ThreeCNetLocalizer(BaseLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification``, ``first_stream``,
         ``second_stream`` and ``center``, the sum of both streams.
-    weights_ : dict of ndarrays
 
     Notes
     -----

@@ -52,12 +52,9 @@ class UntrimmedNetLocalizer(BaseLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of the loss in each epoch: ``classification``.
-    weights_ : dict of ndarrays
 
     Notes
     -----

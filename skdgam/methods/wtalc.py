@@ -52,12 +52,9 @@ class WTALCLocalizer(BaseLocalizer):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    n_features_in_ : int
-    n_epochs_ : int
+    {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification`` and ``coactivity``.
-    weights_ : dict of ndarrays
 
     Notes
     -----
