@@ -54,6 +54,7 @@ FLOORS = [
         "dgam.swap",
         "dgam",
         *("methods._settings", "methods._localization", "methods._boxes", "methods._selection"),
+        "methods._paths",
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -65,6 +66,7 @@ FLOORS = [
             "methods.maan",
             "methods.background",
             "methods.threecnet",
+            "methods.phase_paths",
             "methods.basnet",
             "methods.um",
             "methods.cola",

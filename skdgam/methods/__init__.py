@@ -15,6 +15,7 @@ from skdgam.methods.cola import CoLALocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
+from skdgam.methods.phase_paths import PhasePathLocalizer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
 from skdgam.methods.um import UMLocalizer
@@ -31,6 +32,7 @@ __all__ = [
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
+    "PhasePathLocalizer",
     "STPNLocalizer",
     "ThreeCNetLocalizer",
     "UMLocalizer",
@@ -51,6 +53,7 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "maan": MAANLocalizer,
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
+    "phase_paths": PhasePathLocalizer,
     "basnet": BaSNetLocalizer,
     "um": UMLocalizer,
     "cola": CoLALocalizer,
