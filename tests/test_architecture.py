@@ -54,7 +54,7 @@ FLOORS = [
         "dgam.swap",
         "dgam",
         *("methods._settings", "methods._localization", "methods._boxes", "methods._selection"),
-        "methods._paths",
+        *("methods._paths", "methods._box_localizer"),
         "methods.mil",
         *(
             "methods.untrimmednet",
