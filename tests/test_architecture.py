@@ -66,6 +66,7 @@ FLOORS = [
             "methods.maan",
             "methods.background",
             "methods.threecnet",
+            "methods.contrast_evaluator",
             "methods.phase_paths",
             "methods.basnet",
             "methods.um",

@@ -12,6 +12,7 @@ from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
 from skdgam.methods.cola import CoLALocalizer
+from skdgam.methods.contrast_evaluator import ContrastEvaluatorLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
@@ -29,6 +30,7 @@ __all__ = [
     "BackgroundModelingLocalizer",
     "CMCSLocalizer",
     "CoLALocalizer",
+    "ContrastEvaluatorLocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
@@ -53,6 +55,7 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "maan": MAANLocalizer,
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
+    "contrast_evaluator": ContrastEvaluatorLocalizer,
     "phase_paths": PhasePathLocalizer,
     "basnet": BaSNetLocalizer,
     "um": UMLocalizer,
