@@ -55,6 +55,7 @@ FLOORS = [
         "dgam",
         *("methods._settings", "methods._localization", "methods._boxes", "methods._selection"),
         *("methods._suppression", "methods._consensus", "methods._branches"),
+        *("methods._paths", "methods._box_localizer"),
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -66,6 +67,8 @@ FLOORS = [
             "methods.maan",
             "methods.background",
             "methods.threecnet",
+            "methods.contrast_evaluator",
+            "methods.phase_paths",
             "methods.basnet",
             "methods.um",
             "methods.cola",

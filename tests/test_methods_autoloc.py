@@ -9,7 +9,7 @@ from skdgam.clock import SnippetClock
 from skdgam.datasets import make_untrimmed
 from skdgam.localization import Activation
 from skdgam.methods import AutoLocLocalizer
-from skdgam.methods._boxes import Boxes, contrast_loss, select_boxes
+from skdgam.methods._boxes import Boxes, box_loss, outer_inner_contrast, select_boxes
 
 CLOCK = SnippetClock(15 / 25, offset=1 / 25)
 
@@ -28,6 +28,14 @@ def inputs(reference):
     return (probability * is_high).T, delta, anchors
 
 
+def select(heat, boxes):
+    return select_boxes(heat, boxes, outer_inner_contrast, 0.4)
+
+
+def loss_of(heat, classes, boxes):
+    return box_loss(heat, classes, boxes, outer_inner_contrast, 0.4)
+
+
 def test_boxes_are_those_of_the_released_implementation(reference):
     _, delta, anchors = inputs(reference)
     boxes = Boxes.of(delta, anchors)
@@ -38,7 +46,7 @@ def test_boxes_are_those_of_the_released_implementation(reference):
 
 def test_loss_and_gradient_are_those_of_the_released_implementation(reference):
     heat, delta, anchors = inputs(reference)
-    loss = contrast_loss(heat, reference["labels"], Boxes.of(delta, anchors), 0.4)
+    loss = loss_of(heat, reference["labels"], Boxes.of(delta, anchors))
     assert loss.item() == pytest.approx(float(reference["train.loss"]), rel=1e-5)
     loss.backward()
     np.testing.assert_allclose(delta.grad.T, reference["train.grad.delta"], atol=1e-6)
@@ -50,11 +58,11 @@ def test_boxes_that_are_kept_are_those_of_the_released_implementation(reference,
     boxes = Boxes.of(delta, anchors)
     theirs = reference[f"{run}.selected"]
     for column in np.unique(theirs[:, 0]):
-        (t, a), contrast, _ = select_boxes(heat[:, column], boxes, 0.4)
+        (t, a), score, _ = select(heat[:, column], boxes)
         expected = {(anchor, where) for c, anchor, where in theirs.tolist() if c == column}
         assert {*zip(a.tolist(), t.tolist(), strict=True)} == expected
         scores = reference[f"{run}.scores"][column][a, t]
-        np.testing.assert_allclose(1 - contrast, scores, atol=1e-6)
+        np.testing.assert_allclose(score, scores, atol=1e-6)
 
 
 def test_detections_are_those_of_the_released_implementation(reference):
@@ -89,17 +97,17 @@ def test_contrast_by_hand():
     heat = np.array([0.0, 0.2, 0.8, 1.0, 0.3])
     # The box at snippets 2 and 3 has 0.9 inside and 0.25 around.
     boxes = boxes_of((0, 0), (0, 0), (2, 3), (2, 3), (0, 0))
-    (t, a), contrast, _ = select_boxes(heat, boxes, 0.4)
+    (t, a), score, _ = select(heat, boxes)
     assert (t[0], a[0]) == (3, 0)  # of equals the last one stays
-    assert contrast[0] == pytest.approx((0.25 - 0.9 + 1) / 2)
-    assert contrast[1] == pytest.approx((0.2 / 2 - 0 + 1) / 2)  # of one that begins at 0
+    assert score[0] == pytest.approx((1 + 0.9 - 0.25) / 2)
+    assert score[1] == pytest.approx((1 + 0 - 0.2 / 2) / 2)  # of one that begins at 0
 
 
 def test_without_a_box_the_loss_is_1():
     boxes = boxes_of((0, 0), (1, 1))
-    loss = contrast_loss(np.zeros((2, 1)), [0], boxes, 0.4)
+    loss = loss_of(np.zeros((2, 1)), [0], boxes)
     assert loss.item() == 1
-    assert contrast_loss(np.zeros((2, 1)), [], boxes, 0.4).item() == 1
+    assert loss_of(np.zeros((2, 1)), [], boxes).item() == 1
     loss.backward()
     assert not boxes.ends[0].grad.any()
 
@@ -107,7 +115,7 @@ def test_without_a_box_the_loss_is_1():
 def test_a_box_grows_towards_heat():
     heat = np.array([[0.0], [0.9], [0.9], [0.9], [0.0], [0.0]])
     boxes = boxes_of(*[(1, 2)] * 6, widen=2)
-    contrast_loss(heat, [0], boxes, 0.4).backward()
+    loss_of(heat, [0], boxes).backward()
     # Around are 0, 0.9 and 0. To move the last end on lowers the loss, and the first one raises it.
     first, last = (end.grad.sum().item() for end in boxes.ends)
     assert last == pytest.approx(((0.225 - 0.9) / 4 + (0 - 0.225) / 4) / 2)

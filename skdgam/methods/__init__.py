@@ -14,11 +14,13 @@ from skdgam.methods.basnet import BaSNetLocalizer
 from skdgam.methods.cmcs import CMCSLocalizer
 from skdgam.methods.co2net import CO2NetLocalizer
 from skdgam.methods.cola import CoLALocalizer
+from skdgam.methods.contrast_evaluator import ContrastEvaluatorLocalizer
 from skdgam.methods.delu import DELULocalizer
 from skdgam.methods.hamnet import HAMNetLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
+from skdgam.methods.phase_paths import PhasePathLocalizer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
 from skdgam.methods.um import UMLocalizer
@@ -36,9 +38,11 @@ __all__ = [
     "DELULocalizer",
     "HAMNetLocalizer",
     "CoLALocalizer",
+    "ContrastEvaluatorLocalizer",
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
+    "PhasePathLocalizer",
     "STPNLocalizer",
     "ThreeCNetLocalizer",
     "UMLocalizer",
@@ -59,6 +63,8 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "maan": MAANLocalizer,
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
+    "contrast_evaluator": ContrastEvaluatorLocalizer,
+    "phase_paths": PhasePathLocalizer,
     "basnet": BaSNetLocalizer,
     "um": UMLocalizer,
     "cola": CoLALocalizer,
