@@ -66,11 +66,13 @@ FLOORS = [
             "methods.background",
             "methods.threecnet",
             "methods.basnet",
+            "methods.pmil",
         ),
         "methods",
     ],
     [
-        *("presets", "multi_stream", "persistence", "inspection", "model_selection"),
+        *("presets", "multi_stream", "refiner", "persistence"),
+        *("inspection", "model_selection"),
         *("estimator", "baselines", "fusion"),  # where old pickles look
     ],
     [

@@ -14,6 +14,7 @@ from skdgam.methods.cmcs import CMCSLocalizer
 from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
+from skdgam.methods.pmil import ProposalScorer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
 from skdgam.methods.untrimmednet import UntrimmedNetLocalizer
@@ -28,6 +29,7 @@ __all__ = [
     "HideAndSeekLocalizer",
     "MAANLocalizer",
     "MILLocalizer",
+    "ProposalScorer",
     "STPNLocalizer",
     "ThreeCNetLocalizer",
     "UntrimmedNetLocalizer",
