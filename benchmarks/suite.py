@@ -26,11 +26,11 @@ from sklearn.base import clone
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-from skdgam import DGAMLocalizer
+from skdgam import DGAMLocalizer, ProposalRefiner
 from skdgam.datasets import load_hapt, load_myo, make_untrimmed
 from skdgam.features import snippet_times, windows
 from skdgam.localization import Activation
-from skdgam.methods import MILLocalizer
+from skdgam.methods import MILLocalizer, ProposalScorer
 from skdgam.metrics import mean_average_precision
 from skdgam.model_selection import separability_scorer
 from skdgam.presets import PAPER, SENSORS
@@ -44,6 +44,7 @@ METHODS = {
     "SENSORS": DGAMLocalizer(**SENSORS),
     "MIL top-k": MILLocalizer(),
     "MIL attention": MILLocalizer(pooling="attention"),
+    "refined": ProposalRefiner(DGAMLocalizer(), ProposalScorer()),
 }
 
 
@@ -223,6 +224,15 @@ def supervised(data, seed):
         yield default._suppress(default._propose(activation, default.clock))
 
 
+def with_settings(model, **settings):
+    """A clone that has these parameters, as have the estimators that it is made of."""
+    model = clone(model)
+    leaves = {name: name.rpartition("__")[2] for name in model.get_params()}
+    return model.set_params(
+        **{name: settings[leaf] for name, leaf in leaves.items() if leaf in settings}
+    )
+
+
 def result(load, seed, model, dev):
     """Mean mAP of one fit, its seconds of processor time, and what labels alone say of it.
 
@@ -235,7 +245,7 @@ def result(load, seed, model, dev):
     if model is None:
         detections = [*supervised(data, seed)]
     else:
-        model = clone(model).set_params(**data.times, random_state=seed, verbose=0)
+        model = with_settings(model, **data.times, random_state=seed, verbose=0)
         model.fit(data.X, data.y)
     seconds = time.process_time() - begun
     separability = None

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from skdgam.dgam import DGAMLocalizer as DGAMLocalizer
     from skdgam.multi_stream import MultiStreamLocalizer as MultiStreamLocalizer
     from skdgam.persistence import load as load
+    from skdgam.refiner import ProposalRefiner as ProposalRefiner
 
 __version__ = "0.1.0.dev0"
 
@@ -14,6 +15,7 @@ __version__ = "0.1.0.dev0"
 _PUBLIC = {
     "DGAMLocalizer": "skdgam.dgam",
     "MultiStreamLocalizer": "skdgam.multi_stream",
+    "ProposalRefiner": "skdgam.refiner",
     "load": "skdgam.persistence",
 }
 __all__ = [*_PUBLIC]

@@ -220,8 +220,6 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 if self.max_epochs is not None:
                     n_needed = self._least_steps()
                     warn_of_few_steps(self.max_epochs, len(videos), self.batch_size, n_needed)
-            if not self.standardize:
-                warn_of_scale(videos)
         about = videos.about or (getattr(self, "about_features_", None) if resumes else None)
         begin = partial(
             self._run, videos, is_labelled, known, resumes, n_epochs, report, checkpoint, about
@@ -248,10 +246,17 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
                 stacklevel=4,
             )
             raise KeyboardInterrupt
-        if report is not None:
+        if report is not None and self._remedies:
             some = list(some_snippets(videos.subset(is_labelled.any(axis=1))))
             warn_of_attention(self.attention(some), self._remedies)
         return self
+
+    def _scaling_of(self, videos: Videos) -> Scaling | None:
+        """What standardizes the features that a training is to see; None leaves them alone."""
+        if self.standardize:
+            return Scaling.of(videos)
+        warn_of_scale(videos)
+        return None
 
     def _check_training(
         self,
@@ -297,7 +302,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             trainer.resume(self.weights_, getattr(self, "n_epochs_", 0), state)
             scaling = self._scaling()
         else:
-            scaling = Scaling.of(videos) if self.standardize else None
+            scaling = self._scaling_of(videos)
             if scaling is not None:
                 warn_of_offset(scaling)
         videos = videos.scaled(scaling)

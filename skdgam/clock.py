@@ -48,6 +48,10 @@ class SnippetClock:
         """Convert positions in snippets from the start of the recording to seconds."""
         return self.offset + self.seconds * np.asarray(position)
 
+    def to_snippets(self, time: npt.ArrayLike) -> np.ndarray:
+        """Convert seconds to positions in snippets from the start of the recording."""
+        return (np.asarray(time) - self.offset) / self.seconds
+
     def edges(self, n_snippets: int) -> np.ndarray:
         """Start of each snippet and end of the last one, (n_snippets + 1,) seconds."""
         return self.to_seconds(np.arange(n_snippets + 1))

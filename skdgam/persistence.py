@@ -6,12 +6,14 @@ from skdgam._typing import PathOrName
 from skdgam.base import BaseLocalizer
 from skdgam.io import read_model
 from skdgam.methods import METHODS
+from skdgam.methods.pmil import ProposalScorer
 from skdgam.multi_stream import MultiStreamLocalizer
+from skdgam.refiner import ProposalRefiner
 
 __all__ = ["load"]
 
 
-def load(path: PathOrName) -> BaseLocalizer | MultiStreamLocalizer:
+def load(path: PathOrName) -> BaseLocalizer | MultiStreamLocalizer | ProposalRefiner:
     """Read a localizer that ``save`` has written.
 
     The file holds arrays and JSON, and opening it executes nothing of it: files of strangers
@@ -23,7 +25,7 @@ def load(path: PathOrName) -> BaseLocalizer | MultiStreamLocalizer:
 
     Returns
     -------
-    localizer : BaseLocalizer or MultiStreamLocalizer
+    localizer : BaseLocalizer, MultiStreamLocalizer or ProposalRefiner
         Fitted. Sequences among its parameters are lists; a `random_state` that was a generator
         is None.
 
@@ -50,7 +52,7 @@ def load(path: PathOrName) -> BaseLocalizer | MultiStreamLocalizer:
     DGAMLocalizer(max_epochs=2, random_state=0)
     """
     description, arrays = read_model(path)
-    known: list[Any] = [*METHODS.values(), MultiStreamLocalizer]
+    known: list[Any] = [*METHODS.values(), MultiStreamLocalizer, ProposalScorer, ProposalRefiner]
     localizers = {cls.__name__: cls for cls in known}
     kind = description.get("class")
     if not isinstance(kind, str) or kind not in localizers:

@@ -1,9 +1,11 @@
 """What ways of localization are made of: points between snippets, and scores of runs (numpy)."""
 
 import numpy as np
+from scipy.sparse import csr_array
 
 __all__ = [
     "POINTS_PER_SNIPPET",
+    "align",
     "contrast_between",
     "interpolate",
     "join_proposals",
@@ -100,3 +102,56 @@ def maximum_inside(values: np.ndarray, first: np.ndarray, stop: np.ndarray) -> n
     # At an even place of the result is the maximum from a start to its end.
     padded = np.append(values, -np.inf)
     return np.maximum.reduceat(padded, np.column_stack([first, stop]).ravel())[::2]
+
+
+def align(
+    video: np.ndarray, start: np.ndarray, end: np.ndarray, n_bins: int = 12, margin: float = 0.25
+) -> np.ndarray:
+    """Mean features of equal parts of proposals and of what surrounds them.
+
+    Features are interpolated linearly between the middles of snippets, and fall to 0 within one
+    snippet beyond the ends of the video. A part is the mean of about a point a snippet.
+
+    Parameters
+    ----------
+    video : ndarray of shape (n_snippets, n_features)
+    start, end : ndarrays of shape (n_proposals,)
+        In snippets from the start of the video.
+    n_bins : int, default=12
+        Parts of each proposal, with its surroundings.
+    margin : float, default=0.25
+        What belongs to its surroundings on each side, as a share of its length. With them, a
+        proposal has at least one snippet.
+
+    Returns
+    -------
+    bins : ndarray of shape (n_proposals, n_bins, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> align(np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([1.0]), np.array([3.0]), 3)[0, :, 0]
+    array([0.5, 1.5, 2.5])
+    """
+    side = margin * (end - start)
+    width = np.maximum(end - start + 2 * side, 1.0) / n_bins
+    n_points = np.ceil(width).astype(int)  # of a bin
+    bins = np.repeat(np.arange(len(start) * n_bins), np.repeat(n_points, n_bins))
+    of_proposal = np.repeat(np.arange(len(start)), n_points * n_bins)
+    firsts = np.cumsum(n_points * n_bins) - n_points * n_bins
+    point = np.arange(len(bins)) - firsts[of_proposal]
+    step = (width / n_points)[of_proposal]
+    # Snippet t has its middle at t + 1 in a video with a row of zeros at each end.
+    position = (start - side)[of_proposal] + (point + 0.5) * step + 0.5
+    position = position.clip(0, len(video) + 1)
+    before = np.minimum(position.astype(int), len(video))
+    share = (position - before) / n_points[of_proposal]
+    weights = csr_array(
+        (
+            np.concatenate([1 / n_points[of_proposal] - share, share]),
+            (np.tile(bins, 2), np.concatenate([before, before + 1])),
+        ),
+        shape=(len(start) * n_bins, len(video) + 2),
+        dtype=video.dtype,
+    )
+    return (weights[:, 1:-1] @ video).reshape(len(start), n_bins, video.shape[1])

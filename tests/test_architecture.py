@@ -76,11 +76,13 @@ FLOORS = [
             "methods.acmnet",
             "methods.co2net",
             "methods.delu",
+            "methods.pmil",
         ),
         "methods",
     ],
     [
-        *("presets", "multi_stream", "persistence", "inspection", "model_selection"),
+        *("presets", "multi_stream", "refiner", "persistence"),
+        *("inspection", "model_selection"),
         *("estimator", "baselines", "fusion"),  # where old pickles look
     ],
     [

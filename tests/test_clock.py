@@ -16,6 +16,12 @@ def test_an_offset_is_where_the_first_snippet_begins():
     assert SnippetClock(0.5, offset=1.0).to_seconds([0, 4]).tolist() == [1, 3]
 
 
+@given(st.floats(0.01, 10), st.floats(-5, 5), st.floats(0, 1e4))
+def test_seconds_become_positions_again(seconds, offset, position):
+    clock = SnippetClock(seconds, offset)
+    assert clock.to_snippets(clock.to_seconds(position)) == pytest.approx(position, abs=1e-6)
+
+
 def test_snippets_lie_between_their_edges_and_have_their_middles():
     clock = SnippetClock(2.0, offset=1.0)
     assert clock.edges(3).tolist() == [1, 3, 5, 7]

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from skdgam import losses
 from skdgam.dgam.objective import SMOOTHING, SMOOTHING_RADIUS
+from skdgam.intervals import make_intervals, tiou
 from skdgam.sampling import mirrored_window
 
 
@@ -214,3 +215,38 @@ def test_a_feature_that_is_0_is_as_like_one_as_another():
     assert loss.item() == pytest.approx(np.log(2))
     loss.backward()
     assert zero.grad.isfinite().all()
+
+
+def test_overlap_of_intervals_is_tiou():
+    start, end = torch.tensor([0.0, 2.0, 4.0, 5.0]), torch.tensor([4.0, 8.0, 6.0, 5.0])
+    given = make_intervals(start.numpy(), end.numpy(), "jump")
+    np.testing.assert_allclose(losses.overlaps(start, end), tiou(given, given), rtol=1e-6)
+
+
+def test_rankings_are_compared_among_neighbours():
+    # Proposal 0 sees 0 and 1, in the odds 1 : 3 of the target against 1 : 1; proposal 2 itself.
+    logits = torch.tensor([[0.0], [0.0], [7.0]], requires_grad=True)
+    target = torch.tensor([[1.0], [3.0], [1.0]]).log().requires_grad_(True)
+    is_near = torch.tensor([[True, True, False], [False, False, True]])
+    found = losses.rank_inconsistency(logits, target, is_near)
+    expected = 0.25 * np.log(0.25 / 0.5) + 0.75 * np.log(0.75 / 0.5)
+    np.testing.assert_allclose(found.detach(), [[expected], [0.0]], atol=1e-6)
+    found.sum().backward()
+    assert target.grad is None  # it learns nothing
+    np.testing.assert_allclose(logits.grad, [[0.25], [-0.25], [0.0]], atol=1e-6)
+
+
+def test_completeness_is_overlap_with_the_best_of_each_place():
+    # The second one is the best; the first overlaps it; the third is far, and above 0.8 of it.
+    overlap = losses.overlaps(
+        torch.tensor([0.0, 1.0, 10.0, 12.0, 20.0]), torch.tensor([4.0, 5.0, 14.0, 14.0, 21.0])
+    )
+    attention = torch.tensor([0.9, 1.0, 0.85, 0.5, 0.8])
+    target = losses.completeness_target(attention, overlap)
+    np.testing.assert_allclose(target, [3 / 5, 1.0, 1.0, 0.5, 0.0], atol=1e-6)
+
+
+def test_an_interval_of_no_length_is_the_last_of_its_place():
+    overlap = losses.overlaps(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 9.0]))
+    target = losses.completeness_target(torch.tensor([1.0, 0.9]), overlap)
+    np.testing.assert_allclose(target, [0.0, 1.0])

@@ -4,7 +4,7 @@ from typing import Any, assert_type
 
 import numpy as np
 
-from skdgam import DGAMLocalizer, MultiStreamLocalizer, load
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, ProposalRefiner, load
 from skdgam.base import BaseLocalizer
 from skdgam.datasets import FeatureFolder, make_untrimmed
 from skdgam.formats import read_intervals
@@ -21,7 +21,7 @@ def example() -> None:
     assert_type(model.score(X, y, durations=[10.0, 20.0]), float)
     assert_type(model.attention(X), list[np.ndarray])
     model.save("model.skdgam")
-    assert_type(load("model.skdgam"), BaseLocalizer | MultiStreamLocalizer)
+    assert_type(load("model.skdgam"), BaseLocalizer | MultiStreamLocalizer | ProposalRefiner)
 
     streams = MultiStreamLocalizer([("rgb", model, slice(0, 16)), ("flow", model, slice(16, 32))])
     assert_type(streams.partial_fit(X, y, classes=["jump", "run"]), MultiStreamLocalizer)

@@ -21,6 +21,7 @@ from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.phase_paths import PhasePathLocalizer
+from skdgam.methods.pmil import ProposalScorer
 from skdgam.methods.stpn import STPNLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
 from skdgam.methods.um import UMLocalizer
@@ -43,6 +44,7 @@ __all__ = [
     "MAANLocalizer",
     "MILLocalizer",
     "PhasePathLocalizer",
+    "ProposalScorer",
     "STPNLocalizer",
     "ThreeCNetLocalizer",
     "UMLocalizer",

@@ -42,7 +42,7 @@ def warn_of_scale(videos: Videos) -> None:
         f"{of_features[largest]:.2g}; median {np.median(of_features):.2g}), but training is made "
         "for about 1. Set standardize=True, which brings them there.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=8,
     )
 
 
