@@ -12,7 +12,7 @@ from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation, check_proposal_thresholds
 from skdgam.methods._localization import ContrastLocalizer, contrast_proposals, scaled
-from skdgam.methods._settings import COUNT, SHARE, WEIGHT
+from skdgam.methods._settings import COUNT, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
 
@@ -29,8 +29,9 @@ class BaSNetLocalizer(ContrastLocalizer):
 
     Parameters
     ----------
-    hidden : int, default=2048
-        Units of both convolutions over time of the classifier.
+    hidden : int or None, default=None
+        Units of both convolutions over time of the classifier; None is as many as there are
+        features, which are 2,048 in the publication.
     attention_width : int, default=512
         Hidden units of the attention.
     dropout : float, in [0, 1), default=0.7
@@ -47,12 +48,11 @@ class BaSNetLocalizer(ContrastLocalizer):
 
     Notes
     -----
-    Defaults are those of the released implementation for THUMOS14, whose 1,500 steps are 125
-    epochs of 200 videos; for narrow features, ``hidden=128`` is much faster. The weights kept are
-    the last ones; the release keeps those that are best on the test set. For localization, each
-    class activation is scaled to [0, 1] in its video, and thresholded; no attention takes part. Of
-    the shared parameters, `proposal_smoothing` and `stream_weight` have no effect: proposals of
-    streams compete in non-maximum suppression alone.
+    Network, losses and localization are by default as released; ``BASNET_THUMOS14`` has the
+    released training, too. The weights kept are the last ones; the release keeps those that are
+    best on the test set. For localization, each class activation is scaled to [0, 1] in its video,
+    and thresholded; no attention takes part. Of the shared parameters, `proposal_smoothing` and
+    `stream_weight` have no effect: proposals of streams compete in non-maximum suppression alone.
 
     References
     ----------
@@ -70,20 +70,26 @@ class BaSNetLocalizer(ContrastLocalizer):
     """
 
     _architecture = ("hidden", "attention_width")
+    presets = {  # noqa: RUF012
+        "BASNET_THUMOS14": {
+            **THUMOS14,
+            "max_epochs": 125,  # 1,500 steps on 200 videos
+            "learning_rate": 1e-4,
+        }
+    }
 
-    hidden: int = 2048
+    hidden: int | None = None
     attention_width: int = 512
     dropout: float = 0.7
     sparsity: float = 1e-4
-    max_epochs: int | None = 125
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
     class_threshold: float = 0.25
     nms_threshold: float = 0.7
     min_snippets: int = 750
 
     _exclusive_classes = True
     _parameter_constraints = ContrastLocalizer._parameter_constraints | {
-        "hidden": COUNT,
+        "hidden": [*COUNT, None],
         "attention_width": COUNT,
         "dropout": SHARE,
         "sparsity": WEIGHT,
@@ -94,8 +100,11 @@ class BaSNetLocalizer(ContrastLocalizer):
 
         reach = 2
 
-        def __init__(self, n_features: int, n_classes: int, *, hidden: int, attention_width: int):
+        def __init__(
+            self, n_features: int, n_classes: int, *, hidden: int | None, attention_width: int
+        ):
             super().__init__()
+            hidden = hidden or n_features
             self.attention = nn.ModuleList(
                 [Linear(n_features, attention_width), Linear(attention_width, 1)]
             )
