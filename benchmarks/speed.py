@@ -52,7 +52,7 @@ SNIPPET_SECONDS = 0.64
 # THUMOS14's annotations, where they lie beside the project.
 ANNOTATIONS = Path(__file__).parents[2] / "shared/data/thumos14_annotations.json"
 # Wide convolutions take up to fifty times as long as the networks of DGAM.
-N_VIDEOS = {"basnet": 16, "acmnet": 16}
+N_VIDEOS = {"basnet": 16, "acmnet": 16, "asmloc": 16}
 
 
 class Shape(NamedTuple):

@@ -53,7 +53,8 @@ FLOORS = [
         "dgam.localizer",
         "dgam.swap",
         "dgam",
-        *("methods._settings", "methods._localization", "methods._boxes", "methods._branches"),
+        *("methods._settings", "methods._localization", "methods._boxes"),
+        *("methods._branches", "methods._segments"),
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -67,6 +68,7 @@ FLOORS = [
             "methods.threecnet",
             "methods.basnet",
             "methods.acmnet",
+            "methods.asmloc",
         ),
         "methods",
     ],

@@ -8,6 +8,7 @@ put there, also by a program that uses the package, is known to ``skdgam.load`` 
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
 from skdgam.methods.acmnet import ACMNetLocalizer
+from skdgam.methods.asmloc import ASMLocLocalizer
 from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
@@ -23,6 +24,7 @@ from skdgam.methods.wtalc import WTALCLocalizer
 __all__ = [
     "METHODS",
     "ACMNetLocalizer",
+    "ASMLocLocalizer",
     "AutoLocLocalizer",
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
@@ -51,4 +53,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
     "acmnet": ACMNetLocalizer,
+    "asmloc": ASMLocLocalizer,
 }

@@ -38,6 +38,8 @@ class Stage(NamedTuple):
     n_pairs : int, default=0
         Pairs of videos with a class in common that each batch begins with. With any, batches are
         drawn by :func:`skdgam.sampling.batches_of_pairs`, and come in one piece.
+    whole : bool, default=False
+        Whether batches come in one piece, as a layer needs it that normalizes over all of a batch.
     plain : dict from str to float
         How the names of those of its parameters begin that plain gradient descent trains in place
         of Adam, without decay, and its learning rate.
@@ -51,6 +53,7 @@ class Stage(NamedTuple):
     cosine: bool = False
     late_rate: float = 1.0
     n_pairs: int = 0
+    whole: bool = False
     plain: Mapping[str, float] = {}
 
     def rate(self, progress: float) -> float:
