@@ -52,7 +52,7 @@ SNIPPET_SECONDS = 0.64
 # THUMOS14's annotations, where they lie beside the project.
 ANNOTATIONS = Path(__file__).parents[2] / "shared/data/thumos14_annotations.json"
 # Convolutions as wide as the features take up to fifty times as long as the networks of DGAM.
-N_VIDEOS = {"basnet": 16, "hamnet": 20, "acmnet": 16, "co2net": 20, "delu": 20}
+N_VIDEOS = {"basnet": 16, "hamnet": 20, "acmnet": 16, "co2net": 20, "delu": 20, "asmloc": 16}
 
 
 class Shape(NamedTuple):

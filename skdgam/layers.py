@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skdgam.training.batches import Batch
 
 __all__ = [
+    "BatchNorm",
     "ColumnwiseConv",
     "Linear",
     "TemporalConv",
@@ -71,6 +72,53 @@ class TemporalConv(Linear):
     def forward(self, x: Tensor, batch: "Batch") -> Tensor:  # type: ignore[override]
         """Map the rows x (n_rows, n_inputs) of a batch to (n_rows, n_outputs)."""
         return super().forward(batch.windows(x, self.radius, self.padding))
+
+
+class BatchNorm(nn.Module):
+    """Normalize each column by its mean and variance over the rows of a batch.
+
+    Predictions take running means of both, which are weights without a gradient, so that a model
+    file has them, and a training goes on with them. Videos count alike, or by their weights. In a
+    training, it needs a stage whose batches come ``whole``.
+
+    Parameters
+    ----------
+    n_columns : int
+
+    Notes
+    -----
+    The constants are those of ``torch.nn.BatchNorm1d``. Unlike there, the running variance is not
+    corrected for the number of rows.
+    """
+
+    MOMENTUM, EPSILON = 0.1, 1e-5
+
+    def __init__(self, n_columns: int):
+        super().__init__()
+        self.scale, self.shift = (nn.Parameter(torch.empty(n_columns)) for _ in range(2))
+        self.mean, self.variance = (nn.Parameter(torch.empty(n_columns)) for _ in range(2))
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Begin without any effect but the normalization."""
+        for parameter in (self.scale, self.variance):
+            nn.init.ones_(parameter)
+        for parameter in (self.shift, self.mean):
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, batch: "Batch", learns: bool) -> Tensor:
+        """Normalize rows x (n_rows, n_columns), and if the layer learns, keep their statistics."""
+        rows = x.float()
+        if learns:
+            weights = batch.shares / batch.shares.sum()
+            mean = weights @ rows
+            variance = weights @ (rows - mean).square()
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.MOMENTUM)
+                self.variance.lerp_(variance, self.MOMENTUM)
+        else:
+            mean, variance = self.mean.detach(), self.variance.detach()
+        normalized = (rows - mean) * (variance + self.EPSILON).rsqrt()
+        return (self.scale * normalized + self.shift).to(x.dtype)
 
 
 class ColumnwiseConv(nn.Module):

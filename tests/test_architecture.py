@@ -55,7 +55,7 @@ FLOORS = [
         "dgam",
         *("methods._settings", "methods._localization", "methods._boxes", "methods._selection"),
         *("methods._suppression", "methods._consensus", "methods._branches"),
-        *("methods._paths", "methods._box_localizer"),
+        *("methods._paths", "methods._box_localizer", "methods._segments"),
         "methods.mil",
         *(
             "methods.untrimmednet",
@@ -76,6 +76,7 @@ FLOORS = [
             "methods.acmnet",
             "methods.co2net",
             "methods.delu",
+            "methods.asmloc",
             "methods.pmil",
         ),
         "methods",

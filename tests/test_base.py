@@ -26,7 +26,10 @@ from skdgam.training.trainer import Trainer
 
 DATA = Path(__file__).parent / "data"
 # Small networks, for the methods that have these parameters.
-SMALL = {"latent_dim": 4, "hidden": 8, "attention_width": 4, "branch_width": 4, "min_snippets": 1}
+SMALL = {
+    **{"latent_dim": 4, "hidden": 8, "attention_width": 4, "branch_width": 4},
+    **{"n_refinements": 1, "min_snippets": 1},
+}
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
@@ -52,7 +55,7 @@ def assert_same(one, other):
 
 @each_method
 def test_training_learns_to_classify(method, data):
-    names = {"dropout", "attention_dropout"} & METHODS[method]().get_params().keys()
+    names = {"dropout", "attention_dropout", "pseudo"} & METHODS[method]().get_params().keys()
     whole = dict.fromkeys(names, 0.0)
     model = make(method, max_epochs=60, learning_rate=0.01, **whole).fit(*data)
     # A loss of videos that all have to show background, too, cannot fall far.

@@ -27,7 +27,7 @@ WAYS = {
     "mil": [{}, {"pooling": "attention", "temporal_context": 2}, {"hidden": None}],
 }
 # What their losses are of depends on values, of which there are none here.
-LOOK_AT_VALUES = {"autoloc", "contrast_evaluator"}
+LOOK_AT_VALUES = {"asmloc", "autoloc", "contrast_evaluator"}
 CASES = [
     pytest.param(name, changes, dtype, id=f"{name}-{i}-{dtype}".replace("torch.", ""))
     for name in METHODS

@@ -1,12 +1,21 @@
 """Layers against those of torch; the dtype of products, and initial weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skdgam.layers import ColumnwiseConv, Linear, TemporalConv, initialize, kaiming_uniform
+from skdgam.layers import (
+    BatchNorm,
+    ColumnwiseConv,
+    Linear,
+    TemporalConv,
+    initialize,
+    kaiming_uniform,
+)
 from skdgam.training.batches import Batch
 
 
@@ -234,3 +243,44 @@ def test_weights_that_nothing_draws_are_refused():
     network.to_empty(device="cpu")
     with pytest.raises(TypeError, match="draws the weights 1.weight, since LayerNorm has"):
         initialize(network, torch.Generator())
+
+
+# --- batch normalization ---
+
+
+def test_batch_normalization_is_that_of_torch():
+    layer, torchs = drawn(BatchNorm(3)), nn.BatchNorm1d(3)
+    batch = batch_of(20, 20, n_behind=2)
+    for seed in (1, 2):
+        x = 2 + 3 * normal(42, 3, seed=seed)
+        ours, theirs = layer(x, batch, learns=True), torchs(x[:40])
+        torch.testing.assert_close(ours[:40], theirs)
+    # The running variance of torch is corrected for the number of rows.
+    torch.testing.assert_close(layer.mean.data, torchs.running_mean)
+    torch.testing.assert_close(layer.variance.data, torchs.running_var, rtol=0.03, atol=0)
+    torchs.running_var = layer.variance.data
+    torch.testing.assert_close(layer(x, batch, learns=False)[:40], torchs.eval()(x[:40]))
+
+
+def test_gradients_of_batch_normalization_are_those_of_torch():
+    layer, torchs = drawn(BatchNorm(3)), nn.BatchNorm1d(3)
+    x, factor = normal(40, 3).requires_grad_(True), normal(40, 3, seed=2)
+    (layer(x, batch_of(20, 20), learns=True) * factor).sum().backward()
+    ours, x.grad = x.grad, None
+    (torchs(x) * factor).sum().backward()
+    torch.testing.assert_close(ours, x.grad)
+    torch.testing.assert_close(layer.scale.grad, torchs.weight.grad)
+    torch.testing.assert_close(layer.shift.grad, torchs.bias.grad)
+    assert layer.mean.grad is None
+    assert layer.variance.grad is None
+
+
+def test_statistics_count_videos_alike_or_by_their_weights():
+    layer = drawn(BatchNorm(1))
+    x = torch.tensor([[4.0], [1.0], [1.0], [1.0]])  # a video of one snippet, and one of three
+    layer(x, batch_of(1, 3), learns=True)
+    assert layer.mean.item() == pytest.approx(0.1 * 2.5)
+    assert layer.variance.item() == pytest.approx(0.9 + 0.1 * 2.25)
+    layer, weighted = drawn(BatchNorm(1)), replace(batch_of(1, 3), weights=np.array([0.5, 1.5]))
+    layer(x, weighted, learns=True)
+    assert layer.mean.item() == pytest.approx(0.1 * (0.25 * 4 + 0.75))

@@ -168,6 +168,14 @@ def test_pairs_of_a_stage_are_distinct_where_it_asks_for_it(features, distinct):
     assert any(one == other for one, other in pairs) != distinct
 
 
+@pytest.mark.parametrize(("whole", "n_pieces"), [(False, 5), (True, 1)])
+def test_a_stage_may_ask_for_batches_in_one_piece(features, monkeypatch, whole, n_pieces):
+    monkeypatch.setattr(batches, "BYTES_AT_ONCE", 1)
+    stage, seen = spying(LEFT._replace(whole=whole))
+    run(make_trainer(stage, batch_size=5), features)
+    assert len(seen) == n_pieces
+
+
 def test_a_draw_of_snippets_is_kept_for_so_many_epochs():
     videos = check_features([np.arange(1000.0)[:, None].repeat(2, axis=1)] * 2)
     stage, seen = spying()

@@ -8,6 +8,7 @@ put there, also by a program that uses the package, is known to ``skdgam.load`` 
 from skdgam.base import BaseLocalizer
 from skdgam.dgam import DGAMLocalizer
 from skdgam.methods.acmnet import ACMNetLocalizer
+from skdgam.methods.asmloc import ASMLocLocalizer
 from skdgam.methods.autoloc import AutoLocLocalizer
 from skdgam.methods.background import BackgroundModelingLocalizer
 from skdgam.methods.basnet import BaSNetLocalizer
@@ -31,6 +32,7 @@ from skdgam.methods.wtalc import WTALCLocalizer
 __all__ = [
     "METHODS",
     "ACMNetLocalizer",
+    "ASMLocLocalizer",
     "AutoLocLocalizer",
     "BaSNetLocalizer",
     "BackgroundModelingLocalizer",
@@ -74,4 +76,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "acmnet": ACMNetLocalizer,
     "co2net": CO2NetLocalizer,
     "delu": DELULocalizer,
+    "asmloc": ASMLocLocalizer,
 }

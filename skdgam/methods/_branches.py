@@ -1,19 +1,23 @@
 """What ACM-Net and ASM-Loc share: attention of several branches, and their way of localization."""
 
 from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.special import softmax
 from torch import Tensor, nn
 
+from skdgam import losses
 from skdgam.intervals import make_intervals, runs
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation
+from skdgam.methods._localization import ContrastLocalizer
+from skdgam.methods._settings import COUNT, SHARE, WEIGHT
 from skdgam.proposals import POINTS_PER_SNIPPET, interpolate, join_proposals, joint_contrast
 from skdgam.training.batches import Batch
 
-__all__ = ["BranchNetwork", "branch_proposals"]
+__all__ = ["BranchLocalizer", "BranchNetwork", "branch_activation", "branch_proposals"]
 
 
 class BranchNetwork(nn.Module):
@@ -95,21 +99,75 @@ def branch_proposals(
     """
     tcam = softmax(activation.tcam.astype(np.float64), axis=1)
     attention = activation.attention.astype(np.float64)
+    shares = tcam_share, 1 - tcam_share
     found = []
     for column in classes:
         points = interpolate(np.column_stack([tcam[:, column], attention]))
         in_video = activation.probability[column]
+        values = points @ shares
         for k, thresholds in enumerate((tcam_thresholds, attention_thresholds)):
-            for threshold in thresholds:
-                is_high = (points[:, k] >= threshold) & (points[:, k] > 0)
-                first, stop = runs(is_high)
-                is_long = stop - first > 1
-                first, stop = first[is_long], stop[is_long]
-                kept = points.copy()
-                kept[~is_high, k] = 0
-                values = kept @ [tcam_share, 1 - tcam_share]
-                score = joint_contrast(values, first, stop, eta, side)
-                found.append((first, stop, column, score + k * video_share * in_video))
+            signal = points[:, k]
+            is_high = (signal >= np.array([*thresholds])[:, None]) & (signal > 0)
+            row, first, stop = _runs_of_rows(is_high)
+            score = np.full(len(first), k * video_share * in_video)
+            if shares[k]:
+                for r in np.unique(row):
+                    own = row == r
+                    kept = np.where(is_high[r], values, values - shares[k] * signal)
+                    score[own] += joint_contrast(kept, first[own], stop[own], eta, side)
+            else:  # the values are the same for all thresholds
+                score += joint_contrast(values, first, stop, eta, side)
+            found.append((first, stop, column, score))
     first, stop, columns, scores = join_proposals(found)
     first, stop = first / POINTS_PER_SNIPPET, stop / POINTS_PER_SNIPPET
     return make_intervals(first, stop, columns, scores)
+
+
+def _runs_of_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, first and stop of each run of two points and more in a mask (n_rows, n_points)."""
+    apart = np.pad(mask, ((0, 0), (0, 1)))
+    first, stop = runs(apart.ravel())
+    row, first = np.divmod(first, apart.shape[1])
+    stop = stop - row * apart.shape[1]
+    is_long = stop - first > 1
+    return row[is_long], first[is_long], stop[is_long]
+
+
+def branch_activation(attention: np.ndarray, logits: np.ndarray, topk: int) -> Activation:
+    """What logits (n_snippets, n_classes + 1) say of a video, each multiplied by its attention.
+
+    The highest ones of each class, one in `topk`, are averaged. The T-CAM keeps the column of
+    background, which is the last one.
+    """
+    tcam = attention[:, None] * logits
+    pooled = losses.top_k_mean([torch.from_numpy(tcam)], topk)[0].numpy()
+    return Activation(attention, tcam, np.zeros(len(pooled) - 1), softmax(pooled)[:-1])
+
+
+class BranchLocalizer(ContrastLocalizer):
+    """A method whose attention has several branches, of which the first is that of actions."""
+
+    _architecture: ClassVar[tuple[str, ...]] = ("hidden", "topk")
+
+    hidden: int | None = None
+    topk: int = 8
+    dropout: float = 0.7
+    weight_decay: float = 5e-5
+    n_snippets: int | None = 750
+    learning_rate: float = 1e-3
+    class_threshold: float = 0.25
+    max_snippets: int | None = 750
+
+    _exclusive_classes = True
+    _parameter_constraints = ContrastLocalizer._parameter_constraints | {
+        "hidden": [*COUNT, None],
+        "topk": COUNT,
+        "dropout": SHARE,
+        "weight_decay": WEIGHT,
+    }
+
+    def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
+        return branch_activation(attention, logits, network.topk)
+
+    def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1)[:, :-1]

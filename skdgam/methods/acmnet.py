@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch import Tensor
 
 from skdgam import losses
 from skdgam.clock import SnippetClock
 from skdgam.localization import Activation, check_proposal_thresholds, select_classes
-from skdgam.methods._branches import BranchNetwork, branch_proposals
-from skdgam.methods._localization import ContrastLocalizer
+from skdgam.methods._branches import BranchLocalizer, BranchNetwork, branch_proposals
 from skdgam.methods._settings import ACTIVITYNET12, COUNT, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -20,7 +18,7 @@ from skdgam.training.protocol import LossTerms, Stage
 __all__ = ["ACMNetLocalizer"]
 
 
-class ACMNetLocalizer(ContrastLocalizer):
+class ACMNetLocalizer(BranchLocalizer):
     r"""ACM-Net of Qu, Chen, Li, Zhang, Lu and Knoll [1]_: context is neither action nor background.
 
     A convolution over time describes each snippet, :math:`f_t`. Three attentions, which sum to 1,
@@ -99,7 +97,6 @@ class ACMNetLocalizer(ContrastLocalizer):
     (20,)
     """
 
-    _architecture = ("hidden", "topk")
     presets = {  # noqa: RUF012
         "ACMNET_THUMOS14": {**THUMOS14, "max_epochs": 1000, "learning_rate": 1e-4},
         "ACMNET_ACTIVITYNET13": {
@@ -113,36 +110,26 @@ class ACMNetLocalizer(ContrastLocalizer):
         },
     }
 
-    hidden: int | None = None
-    topk: int = 8
     topk_others: int = 3
     instance: float = 1.0
     guide: float = 2e-3
     feature: float = 5e-5
     sparsity: float = 2e-4
     margin: float = 50.0
-    dropout: float = 0.7
     input_dropout: float = 0.0
-    weight_decay: float = 5e-5
     tcam_limit: float = 0.2
     tcam_share: float = 1.0
     side: float = 0.2
     video_share: float = 0.0
-    n_snippets: int | None = 750
-    learning_rate: float = 1e-3
     proposal_threshold: Any = tuple(round(0.15 + 0.05 * k, 2) for k in range(17))
-    class_threshold: float = 0.25
     nms_threshold: float = 0.55
-    max_snippets: int | None = 750
 
-    _exclusive_classes = True
-    _parameter_constraints = ContrastLocalizer._parameter_constraints | {
-        "hidden": [*COUNT, None],
-        **dict.fromkeys(("topk", "topk_others"), COUNT),
+    _parameter_constraints = BranchLocalizer._parameter_constraints | {
+        "topk_others": COUNT,
         **dict.fromkeys(("instance", "guide", "feature", "sparsity", "margin"), WEIGHT),
-        **dict.fromkeys(("weight_decay", "tcam_limit", "side", "video_share"), WEIGHT),
-        **dict.fromkeys(("dropout", "input_dropout"), SHARE),
-        "tcam_share": ContrastLocalizer._parameter_constraints["stream_weight"],
+        **dict.fromkeys(("tcam_limit", "side", "video_share"), WEIGHT),
+        "input_dropout": SHARE,
+        "tcam_share": BranchLocalizer._parameter_constraints["stream_weight"],
     }
 
     class _network(BranchNetwork):  # noqa: N801
@@ -182,14 +169,6 @@ class ACMNetLocalizer(ContrastLocalizer):
             "feature": (self.feature, batch.mean_of_videos(step_loss(lengths, self.margin))),
             "sparsity": (self.sparsity, batch.mean_of_videos(sparsity)),
         }
-
-    def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
-        tcam = attention[:, None] * logits  # of which the last column is background
-        pooled = losses.top_k_mean([torch.from_numpy(tcam)], network.topk)[0].numpy()
-        return Activation(attention, tcam, np.zeros(len(pooled) - 1), softmax(pooled)[:-1])
-
-    def _class_probability(self, network: Any, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=1)[:, :-1]
 
     def _propose(
         self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()

@@ -55,8 +55,8 @@ class AutoLocLocalizer(BoxLocalizer):
     lengths of true intervals, which the release for THUMOS14 weighs anchors by: they are no weak
     labels. Other points differ: the release takes probability and attention from an UntrimmedNet
     that was trained before, and attention is high above a fixed 7, which is that network's; here
-    it is above its mean in the video. Batch normalization is left out, since no statistics of it
-    could be kept, and so is weight decay. So there is no preset.
+    it is above its mean in the video. Batch normalization and weight decay are left out. So there
+    is no preset.
 
     Of the shared parameters, `class_threshold`, `proposal_threshold`, `proposal_smoothing` and
     `eta` have no effect.

@@ -40,6 +40,8 @@ class Stage(NamedTuple):
         drawn by :func:`skdgam.sampling.batches_of_pairs`, and come in one piece.
     distinct_pairs : bool, default=False
         Whether no video is paired with itself, unless it is the only one of a class.
+    whole : bool, default=False
+        Whether batches come in one piece, as a layer needs it that normalizes over all of a batch.
     plain : dict from str to float
         How the names of those of its parameters begin that plain gradient descent trains in place
         of Adam, without decay, and its learning rate.
@@ -54,6 +56,7 @@ class Stage(NamedTuple):
     late_rate: float = 1.0
     n_pairs: int = 0
     distinct_pairs: bool = False
+    whole: bool = False
     plain: Mapping[str, float] = {}
 
     def rate(self, progress: float) -> float:

@@ -226,7 +226,8 @@ class Trainer:
         total: dict[str, Tensor] = {}
         n_pairs = min(stage.n_pairs, len(chosen) // 2)
         whole = [np.arange(len(chosen))]
-        for piece in whole if n_pairs else split(lengths, self.device, self.dtype):
+        in_one = stage.whole or n_pairs
+        for piece in whole if in_one else split(lengths, self.device, self.dtype):
             batch = Batch(
                 x=features.rows(chosen[piece], drawn),
                 lengths=lengths[piece],
