@@ -71,13 +71,13 @@ def contrast_between(
     array([5.])
     """
     n_outer = (first - before) + (after - stop)
-    sum_before = mean_inside(score, before, first) * (first - before)
-    sum_after = mean_inside(score, stop, after) * (after - stop)
-    return mean_inside(score, first, stop) - eta * (sum_before + sum_after) / np.maximum(n_outer, 1)
+    of_parts = mean_inside(score, np.stack([before, first, stop]), np.stack([first, stop, after]))
+    sums = of_parts[0] * (first - before) + of_parts[2] * (after - stop)
+    return of_parts[1] - eta * sums / np.maximum(n_outer, 1)
 
 
 def mean_inside(values: np.ndarray, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Mean of values[first[k]:stop[k]] for each k, and 0 where that is empty."""
+    """Mean of values[first[k]:stop[k]] for each k, of any shape, and 0 where that is empty."""
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     return (sums[stop] - sums[first]) / np.maximum(stop - first, 1)
 
