@@ -65,9 +65,10 @@ def test_intervals_and_classes_are_those_of_the_localizer(data, fitted):
 
 def test_added_scores_are_those_of_the_localizer_and_the_scorer(data, fitted):
     X = data[0][:3]
+    model = copy.copy(fitted).set_params(scorer_weight=0.5)
     scaled = [(x - fitted.mean_) / fitted.scale_ for x in X]
     for video, given, found in zip(
-        scaled, unsuppressed(fitted.localizer_, X), fitted.predict(X), strict=True
+        scaled, unsuppressed(fitted.localizer_, X), model.predict(X), strict=True
     ):
         start, end = (fitted.clock.to_snippets(given[edge]) for edge in ("start", "end"))
         rows = [skdgam.methods.pmil.describe_proposals(video, start, end)]
@@ -78,13 +79,13 @@ def test_added_scores_are_those_of_the_localizer_and_the_scorer(data, fitted):
         (activation,) = fitted.scorer_._of_rows(rows)
         completeness = activation.tcam[:, -3]
         columns = np.searchsorted(fitted.classes_, given["label"])
-        given["score"] += tcam[np.arange(len(given)), columns] * attention * completeness
+        given["score"] += 0.5 * tcam[np.arange(len(given)), columns] * attention * completeness
         expected = soft_non_maximum_suppression(given, margin=0.64)
         np.testing.assert_allclose(np.sort(found["score"]), np.sort(expected["score"]), atol=1e-5)
 
 
 def test_replaced_scores_are_of_each_class_of_the_video(data, fitted):
-    model = copy.copy(fitted).set_params(scoring="replaced")
+    model = copy.copy(fitted).set_params(scorer_weight=None)
     proposals = unsuppressed(fitted.localizer_, data[0])
     for found, given in zip(model.predict(data[0]), proposals, strict=True):
         classes = np.unique(found["label"])

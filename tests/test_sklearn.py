@@ -24,11 +24,12 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdgam import DGAMLocalizer, MultiStreamLocalizer
+from skdgam import DGAMLocalizer, MultiStreamLocalizer, ProposalRefiner
 from skdgam.datasets import make_untrimmed
-from skdgam.methods import METHODS
+from skdgam.methods import METHODS, ProposalScorer
 from skdgam.model_selection import video_level_scorer
 from skdgam.preprocessing import SnippetTransformer
 
@@ -67,6 +68,7 @@ class RowsMixin:
             y = np.asarray(y)
         return super().fit(validate_data(self, X)[:, None], y, sample_weight=sample_weight)
 
+    @available_if(lambda self: hasattr(super(), "partial_fit"))
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         X = validate_data(self, X, reset=not hasattr(self, "n_features_in_"))
         return super().partial_fit(X[:, None], y, classes, sample_weight)
@@ -101,6 +103,9 @@ for method, cls in METHODS.items():
     known = cls().get_params()
     small = {name: value for name, value in SMALL.items() if name in known}
     MODELS[method] = of_rows(cls)(max_epochs=3, **small)
+MODELS["refiner"] = of_rows(ProposalRefiner)(
+    one_stream(n_starts=1), ProposalScorer(hidden=4, max_epochs=3, random_state=0)
+)
 
 
 # Each subtracts predictions, which are interval arrays; tested on videos below.

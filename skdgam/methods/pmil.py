@@ -105,9 +105,11 @@ class ProposalScorer(BaseLocalizer):
 
     Notes
     -----
-    Published are two streams. For one kind of features, on held-out training videos of the
-    project's benchmarks, two networks that learn from each other and one that learns from itself
-    were about as good, and both better than neither of these losses.
+    Published are two streams. For one kind of features, two networks were compared on held-out
+    training videos of five of the project's data sets, added to the default localizer with weight 1
+    (:class:`skdgam.ProposalRefiner`): mean mAP was 77.4. It was 77.8 with one network that learns
+    from itself, ``streams=(n_features,)``, which takes half the time, and 76.3 with two and neither
+    of these losses. With another seed and without dropout, one network was 2 points worse than two.
 
     ``predict`` scores every proposal for each class of the video, by softmax(s) α ρ and 0.2 of the
     probability of the class in the video, as released. A class is searched for if that probability
