@@ -66,6 +66,7 @@ FLOORS = [
             "methods.background",
             "methods.threecnet",
             "methods.basnet",
+            "methods.supervised",
         ),
         "methods",
     ],

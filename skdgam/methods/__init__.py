@@ -1,4 +1,4 @@
-"""Methods of weakly-supervised localization, an estimator each.
+"""Methods of weakly-supervised localization, an estimator each, and a yardstick.
 
 ``METHODS`` is the registry: what the command line calls a method, and its class. A class that is
 put there, also by a program that uses the package, is known to ``skdgam.load`` and to
@@ -15,6 +15,7 @@ from skdgam.methods.hide_and_seek import HideAndSeekLocalizer
 from skdgam.methods.maan import MAANLocalizer
 from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.stpn import STPNLocalizer
+from skdgam.methods.supervised import SupervisedLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
 from skdgam.methods.untrimmednet import UntrimmedNetLocalizer
 from skdgam.methods.wtalc import WTALCLocalizer
@@ -29,12 +30,14 @@ __all__ = [
     "MAANLocalizer",
     "MILLocalizer",
     "STPNLocalizer",
+    "SupervisedLocalizer",
     "ThreeCNetLocalizer",
     "UntrimmedNetLocalizer",
     "WTALCLocalizer",
 ]
 
-# The first one is the default, and the second one the simplest; then by year.
+# The first one is the default, and the second one the simplest; then by year. The last one is no
+# weakly-supervised method, since it is told the intervals.
 METHODS: dict[str, type[BaseLocalizer]] = {
     "dgam": DGAMLocalizer,
     "mil": MILLocalizer,
@@ -48,4 +51,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "background_modeling": BackgroundModelingLocalizer,
     "threecnet": ThreeCNetLocalizer,
     "basnet": BaSNetLocalizer,
+    "supervised": SupervisedLocalizer,
 }
