@@ -159,6 +159,7 @@ def batch_on(device, dtype, deviates):
         n_videos=4,
         epoch=100,
         progress=0.5,
+        snippet_labels=torch.from_numpy(np.repeat(y, lengths, axis=0)).to(device, torch.float32),
         deviates=there,
         rng=np.random.default_rng(0),
     )

@@ -110,6 +110,9 @@ def trainer_on(shape, method=DGAMLocalizer, **params):
     """Return a trainer, and the features and labels that its ``run_epoch`` is called with."""
     X, y = made_up(shape)
     videos = check_features(X)
+    if method.learns_from_intervals:
+        of_snippets = [np.tile(labels, (n, 1)) for labels, n in zip(y, shape.lengths, strict=True)]
+        videos = videos.labelled(of_snippets)
     trainer = method(**params)._trainer(videos, shape.n_classes, seed=0)
     return trainer, place(videos, trainer.device, trainer.dtype), y
 

@@ -12,30 +12,24 @@ test recordings, and is what defaults are to be chosen by.
 import argparse
 import json
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
-from numpy.lib.stride_tricks import sliding_window_view
 from quality import TIOU, as_thumos14
 from scipy.signal import butter, sosfilt
 from sklearn.base import clone
-from sklearn.neural_network import MLPClassifier
-from sklearn.preprocessing import StandardScaler
 
 from skdgam import DGAMLocalizer, ProposalRefiner
 from skdgam.datasets import load_hapt, load_myo, make_untrimmed
 from skdgam.features import snippet_times, windows
-from skdgam.localization import Activation
-from skdgam.methods import MILLocalizer, ProposalScorer
+from skdgam.methods import MILLocalizer, ProposalScorer, SupervisedLocalizer
 from skdgam.metrics import mean_average_precision
 from skdgam.model_selection import separability_scorer
 from skdgam.presets import PAPER, SENSORS
 
-CONTEXT = 3  # snippets to each side that the supervised network looks at, as the default does
 METHODS = {
     "default": DGAMLocalizer(),
     "without L_re": DGAMLocalizer(gamma1=0.0),
@@ -45,6 +39,7 @@ METHODS = {
     "MIL top-k": MILLocalizer(),
     "MIL attention": MILLocalizer(pooling="attention"),
     "refined": ProposalRefiner(DGAMLocalizer(), ProposalScorer()),
+    "supervised": SupervisedLocalizer(),  # the yardstick, which is told the intervals
 }
 
 
@@ -194,36 +189,6 @@ def held_out(data, seed):
     return data._replace(X=X, y=y, X_test=X_test, y_test=y_test)
 
 
-def supervised(data, seed):
-    """The yardstick: detections by a network that is told what every training snippet is."""
-    classes = np.unique([label for video in data.y for *_, label in video])
-    default = DGAMLocalizer(**data.times)  # whose way of localization this has, too
-    default.classes_ = classes
-    scaler = StandardScaler().fit(np.concatenate(data.X))
-
-    def rows(video):
-        padded = np.pad(scaler.transform(video), ((CONTEXT, CONTEXT), (0, 0)))
-        return sliding_window_view(padded, 2 * CONTEXT + 1, axis=0).reshape(len(video), -1)
-
-    is_class = []
-    for video, annotation in zip(data.X, data.y, strict=True):
-        middles = default.clock.to_seconds(np.arange(len(video)) + 0.5)[:, None]
-        columns = np.zeros((len(video), len(classes)), dtype=bool)
-        for start, end, label in annotation:
-            columns[:, classes == label] |= (middles >= start) & (middles < end)
-        is_class.append(columns)
-    network = MLPClassifier(128, alpha=1e-3, max_iter=20, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # 20 epochs are enough, not all
-        network.fit(np.concatenate([rows(x) for x in data.X]), np.concatenate(is_class))
-    for video in data.X_test:
-        probability = network.predict_proba(rows(video)).clip(1e-6, 1 - 1e-6)
-        in_video = (probability**2).sum(axis=0) / probability.sum(axis=0)
-        logits = np.log(probability) - np.log1p(-probability)
-        activation = Activation(probability.max(axis=1), logits, np.zeros(len(classes)), in_video)
-        yield default._suppress(default._propose(activation, default.clock))
-
-
 def with_settings(model, **settings):
     """A clone that has these parameters, as have the estimators that it is made of."""
     model = clone(model)
@@ -234,23 +199,17 @@ def with_settings(model, **settings):
 
 
 def result(load, seed, model, dev):
-    """Mean mAP of one fit, its seconds of processor time, and what labels alone say of it.
-
-    None as a model is the supervised network.
-    """
+    """Mean mAP of one fit, its seconds of processor time, and what labels alone say of it."""
     data = load(seed)
     if dev:
         data = held_out(data, seed)
     begun = time.process_time()
-    if model is None:
-        detections = [*supervised(data, seed)]
-    else:
-        model = with_settings(model, **data.times, random_state=seed, verbose=0)
-        model.fit(data.X, data.y)
+    model = with_settings(model, **data.times, random_state=seed, verbose=0)
+    model.fit(data.X, data.y)
     seconds = time.process_time() - begun
+    detections = [*model.predict(data.X_test)]
     separability = None
-    if model is not None:
-        detections = [*model.predict(data.X_test)]
+    if not getattr(model, "learns_from_intervals", False):
         separability = separability_scorer(model, data.X_test, data.y_test)
     return 100 * mean_average_precision(data.y_test, detections, TIOU).mean(), seconds, separability
 
@@ -318,4 +277,4 @@ def run(methods, arguments):
 
 if __name__ == "__main__":
     arguments = arguments_of(__doc__.splitlines()[0]).parse_args()
-    table(run(METHODS | {"supervised": None}, arguments))
+    table(run(METHODS, arguments))

@@ -66,6 +66,7 @@ ORDER = [
     "plot_ablation.py",
     "plot_hapt.py",
     "plot_grid_search.py",
+    "plot_own_method.py",
     "plot_released_checkpoint.py",
 ]
 sphinx_gallery_conf = {

@@ -19,7 +19,7 @@ def fit(arguments):
     """
     from skdgam import MultiStreamLocalizer
     from skdgam._features import check_features
-    from skdgam.formats import read_labels
+    from skdgam.formats import read_intervals, read_labels
     from skdgam.io import import_safetensors
 
     checkpoint = _checkpoint(arguments)
@@ -48,6 +48,14 @@ def fit(arguments):
     X = check_features(X)  # once, before anything is said to begin
     y = [labels[name] for name in X.names.tolist()]
     classes = set().union(*y)
+    if localizers[0].learns_from_intervals:
+        try:
+            intervals = read_intervals(arguments.labels, arguments.subset)
+        except ValueError as error:
+            raise Refused(
+                f"--method {arguments.method[0]} learns from intervals, not from labels: {error}"
+            ) from error
+        y = [intervals[name] for name in X.names.tolist()]
     print(
         f"Training on {count(len(X), 'video')} of {count(len(classes), 'class')} "
         f"({some(classes)}): {count(int(X.lengths.sum()), 'snippet')} of {X.n_features} features, "

@@ -85,6 +85,8 @@ class Videos:
         Snippets of each video.
     weights : ndarray of shape (n_videos,), positive, or None
         How much each video counts in training; None if all count 1.
+    snippet_labels : list of ndarrays of bool of shape (n_snippets_i, n_classes), or None
+        Which classes each snippet shows, where a method is to be told; None if none is.
     in_memory : bool
         False for a lazy sequence.
     about : dict or None
@@ -109,6 +111,7 @@ class Videos:
             self._source = [self._checked(i) for i in range(len(source))]
         self.lengths = np.array([len(video) for video in self])
         self.weights: np.ndarray | None = None
+        self.snippet_labels: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -157,11 +160,20 @@ class Videos:
         view.weights = weights
         return view
 
+    def labelled(self, snippet_labels: list[np.ndarray] | None) -> "Videos":
+        """Show the same videos with the labels of their snippets."""
+        view = copy.copy(self)
+        view.snippet_labels = snippet_labels
+        return view
+
     def subset(self, chosen: Any) -> "Videos":
         """Show some of the videos only: indices, a mask or a slice."""
         view = copy.copy(self)
         view.indices, view.lengths = self.indices[chosen], self.lengths[chosen]
         view.weights = None if self.weights is None else self.weights[chosen]
+        if self.snippet_labels is not None:
+            kept = np.arange(len(self))[chosen].tolist()
+            view.snippet_labels = [self.snippet_labels[i] for i in kept]
         return view
 
     def _checked(self, i: int) -> np.ndarray:

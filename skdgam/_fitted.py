@@ -37,6 +37,8 @@ class FittedLocalizer(LocalizerMixin, SharedParameters):
     _architecture: ClassVar[tuple[str, ...]] = ()
     _remedies: ClassVar[dict[int, str]] = {0: "train longer", 1: "scale the features"}
     _crops: ClassVar[bool] = False  # as Sampling.crops
+    # Whether fit reads times: it needs intervals then, and batches have labels of snippets.
+    learns_from_intervals: ClassVar[bool] = False
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     # Titles and names of the loss terms that are drawn together.
     loss_groups: ClassVar[dict[str, tuple[str, ...]]] = {}

@@ -24,6 +24,7 @@ from skdgam._labels import (
     short,
 )
 from skdgam._names import by_name, matched, twins
+from skdgam.clock import SnippetClock
 from skdgam.intervals import intersection, make_intervals
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "check_durations",
     "check_evaluation",
     "clip_to_videos",
+    "label_snippets",
+    "read_annotations",
 ]
 
 
@@ -39,6 +42,10 @@ MANY = 20  # intervals, of which half are no accident
 MANY_VIDEOS = 5  # that have the same in common
 AT_ONCE = 0.02  # share of a video; minutes taken for seconds are in the first 60th
 OTHER_UNIT = 20  # times as late: more than detections in the same recordings can be
+FOR_SCORES = (
+    "mAP needs {}. Where only labels are known, skdgam.model_selection.weak_label_scorer scores "
+    "without intervals; in a search, scoring=weak_label_scorer."
+)
 
 
 def check_annotations(
@@ -73,19 +80,15 @@ def check_annotations(
     UserWarning
         If intervals have no length, as there are some in ActivityNet's annotations.
     """
-    if indicator_of(y) is not None:
-        raise ValueError(_needs_intervals(f"{name} is an indicator matrix"))
-    entries = entries_of(y, n_videos, name)
-    known = range(len(entries)) if names is None else names
-    wheres = [f"{name}[{video!r}]" for video in known]
-    annotations = [_intervals(*entry) for entry in zip(entries, wheres, strict=True)]
+    annotations = read_annotations(y, n_videos, name, names)
     empty = [
-        (where, k)
-        for where, intervals in zip(wheres, annotations, strict=True)
+        (video, k)
+        for video, intervals in enumerate(annotations)
         for k in np.flatnonzero(intervals["start"] == intervals["end"])
     ]
     if empty:
-        where, k = empty[0]
+        video, k = empty[0]
+        where = f"{name}[{video if names is None else names[video]!r}]"
         have = "intervals of {} have" if len(empty) > 1 else "interval of {} has"
         warnings.warn(
             f"{len(empty)} {have.format(name)} no length, the first is {where}[{k}]. Nothing can "
@@ -93,7 +96,77 @@ def check_annotations(
             UserWarning,
             stacklevel=3,
         )
-    return _with_common_labels(annotations)
+    return annotations
+
+
+def read_annotations(
+    y: Any,
+    n_videos: int | None = None,
+    name: str = "y",
+    names: Sequence[Any] | None = None,
+    needs: str = FOR_SCORES,
+) -> list[np.ndarray]:
+    """Read the annotated intervals of each video, whatever their length.
+
+    Parameters
+    ----------
+    y, n_videos, name, names
+        As for :func:`check_annotations`.
+    needs : str
+        Who needs intervals, and what to do where there are only labels: a sentence with a place for
+        what is needed.
+
+    Returns
+    -------
+    annotations : list of n interval arrays
+        All with the same label dtype.
+    """
+    needs = needs.format(
+        "the annotated intervals of each video: a list of (start, end, label) with times in seconds"
+    )
+    if indicator_of(y) is not None:
+        raise ValueError(f"{name} is an indicator matrix, but {needs}")
+    entries = entries_of(y, n_videos, name)
+    known = range(len(entries)) if names is None else names
+    wheres = [f"{name}[{video!r}]" for video in known]
+    read = [_intervals(*entry, needs) for entry in zip(entries, wheres, strict=True)]
+    return _with_common_labels(read)
+
+
+def label_snippets(
+    annotations: list[np.ndarray], n_snippets: npt.ArrayLike, clock: SnippetClock, classes: Any
+) -> list[np.ndarray]:
+    """Tell which classes each snippet shows: those of the intervals that its middle lies in.
+
+    An interval in which no middle lies labels the snippet that its own middle lies in.
+
+    Parameters
+    ----------
+    annotations : list of n interval arrays
+    n_snippets : array-like of int of shape (n,)
+        Snippets of each video.
+    clock : SnippetClock
+    classes : ndarray of shape (n_classes,)
+        Sorted labels, with all that there are in the annotations.
+
+    Returns
+    -------
+    is_shown : list of n ndarrays of bool of shape (n_snippets_i, n_classes)
+    """
+    of_videos = []
+    for intervals, n in zip(annotations, np.asarray(n_snippets).tolist(), strict=True):
+        is_shown = np.zeros((n, len(classes)), dtype=bool)
+        first, stop = np.searchsorted(clock.middles(n), (intervals["start"], intervals["end"]))
+        own = np.searchsorted(
+            clock.edges(n), (intervals["start"] + intervals["end"]) / 2, side="right"
+        )
+        is_between = (first == stop) & (own > 0) & (own <= n)
+        first, stop = np.where(is_between, (own - 1, own), (first, stop))
+        columns = np.searchsorted(classes, intervals["label"])
+        for a, b, column in zip(first.tolist(), stop.tolist(), columns.tolist(), strict=True):
+            is_shown[a:b, column] = True
+        of_videos.append(is_shown)
+    return of_videos
 
 
 def check_detections(y_pred: Any, n_videos: int) -> list[np.ndarray]:
@@ -299,8 +372,8 @@ def _check_units(annotations: list[np.ndarray], ends: np.ndarray, name: str) -> 
         )
 
 
-def _intervals(entry: Any, where: str) -> np.ndarray:
-    """One entry of y as an interval array."""
+def _intervals(entry: Any, where: str, needs: str) -> np.ndarray:
+    """One entry of y as an interval array; an error says who needs what."""
     columns: list[Any]
     if fields_of(entry):
         columns = [field_of(entry, name, where) for name in ("start", "end", "label")]
@@ -312,7 +385,7 @@ def _intervals(entry: Any, where: str) -> np.ndarray:
     elif isinstance(entry, list | tuple | np.ndarray) and all(map(is_interval, entry)):
         columns = [[part_of(item, name) for item in entry] for name in ("start", "end", "label")]
     else:
-        raise ValueError(_needs_intervals(f"{where} is {short(entry)}"))
+        raise ValueError(f"{where} is {short(entry)}, but {needs}")
     start, end = (_as_seconds(times, where) for times in columns[:2])
     labels = label_array(columns[2], where)
     try:
@@ -332,15 +405,6 @@ def _as_seconds(values: Any, where: str) -> np.ndarray:
             f"{where} has the times {short(values)}; times must be numbers, in seconds."
         )
     return seconds.astype(np.float64)
-
-
-def _needs_intervals(what: str) -> str:
-    return (
-        f"{what}, but mAP needs the annotated intervals of each video: a list of "
-        "(start, end, label) with times in seconds. Where only labels are known, "
-        "skdgam.model_selection.weak_label_scorer scores without intervals; in a search, "
-        "scoring=weak_label_scorer."
-    )
 
 
 def _with_common_labels(videos: list[np.ndarray]) -> list[np.ndarray]:

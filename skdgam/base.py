@@ -19,11 +19,13 @@ from skdgam._fitted import FittedLocalizer
 from skdgam._labels import check_classes, check_weak_labels, known_entries, warn_of_alike
 from skdgam._names import in_order
 from skdgam._typing import Indexed, PathOrName, keeps_type
+from skdgam._validation import clip_to_videos, label_snippets, read_annotations
 from skdgam._weights import check_sample_weight, weigh_videos
+from skdgam.clock import SnippetClock
 from skdgam.layers import initialize
 from skdgam.sampling import balanced_folds
 from skdgam.training.callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
-from skdgam.training.checkpoints import Checkpoint, digest
+from skdgam.training.checkpoints import Checkpoint, digest, digest_of_labels
 from skdgam.training.devices import resolve_device, resolve_precision, shielded
 from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
@@ -63,6 +65,9 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
     - ``_activation(network, attention, logits)``, which turns what the network says of one video
       into what localization needs (:class:`skdgam.localization.Activation`).
 
+    A class with ``learns_from_intervals = True`` is no weakly-supervised method, but a yardstick:
+    its ``fit`` needs annotations, and its batches have ``snippet_labels``.
+
     Training, checkpoints, devices, early stopping, files, streams and the command line follow.
     In the docstring of a subclass, a line ``{shared}`` stands for the parameters below, and
     ``{fitted}`` for the attributes of any fitted localizer but ``history_``.
@@ -91,10 +96,11 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             by name, or a pandas Series whose index is text.
         y : sequence of n entries, or indicator matrix of shape (n, n_classes)
             For each video a label, a collection of labels, or its annotation, a list of
-            ``(start, end, label)``, of which nothing but the labels is read. An empty list says
-            that a video shows background alone, and None that its labels are unknown: it is left
-            out. Where videos have names, also a dict by name, or a pandas frame: with the columns
-            video and label, or of 0 and 1 for each class.
+            ``(start, end, label)``, of which nothing but the labels is read. (A class with
+            ``learns_from_intervals``, a yardstick, does read times, and needs annotations.) An
+            empty list says that a video shows background alone, and None that its labels are
+            unknown: it is left out. Where videos have names, also a dict by name, or a pandas
+            frame: with the columns video and label, or of 0 and 1 for each class.
         checkpoint : path, optional
             A file that the training is written to every few epochs, by ``pip install
             "skdgam[share]"``. If it is there, ``fit`` goes on from it, and the result is to the
@@ -205,22 +211,25 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         So many epochs, or as many as a whole training has.
         """
         self._check_settings()
+        given = self._check(X) if resumes else check_features(X)
+        about = given.about or (getattr(self, "about_features_", None) if resumes else None)
         videos, is_labelled, known = self._check_training(
-            self._check(X) if resumes else check_features(X),
+            given,
             y,
             self.classes_ if resumes else classes,
             sample_weight,
             relative=n_epochs is None,
+            clock=self._clock_of(about),
         )
         if not resumes:
             warn_of_alike(known)
             warn_of_times(self._clock_of(videos.about), videos.about)
             if report is not None:
-                warn_of_one_video(len(videos))
+                if not self.learns_from_intervals:
+                    warn_of_one_video(len(videos))
                 if self.max_epochs is not None:
                     n_needed = self._least_steps()
                     warn_of_few_steps(self.max_epochs, len(videos), self.batch_size, n_needed)
-        about = videos.about or (getattr(self, "about_features_", None) if resumes else None)
         begin = partial(
             self._run, videos, is_labelled, known, resumes, n_epochs, report, checkpoint, about
         )
@@ -265,10 +274,12 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         classes: Iterable[Any] | None,
         sample_weight: Indexed | None,
         relative: bool,
+        clock: SnippetClock,
     ) -> tuple[Videos, np.ndarray, np.ndarray]:
         """The videos to train on, with their weights; which classes each shows; all classes.
 
         Left out are videos of unknown labels or weight 0. Weights are `relative` to their mean.
+        Only for a method that learns from intervals, snippets are labelled by the `clock`.
         """
         self._check_offset(videos)
         y = in_order(y, videos.names)
@@ -278,6 +289,12 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             videos, given = videos.subset(is_known), given[is_known]
             y = [y[i] for i in np.flatnonzero(is_known)]
         known, is_labelled = check_weak_labels(y, len(videos), classes)
+        if self.learns_from_intervals:
+            names = None if videos.names is None else videos.names.tolist()
+            needs = f"{type(self).__name__} learns from {{}}. Other methods need labels alone."
+            annotations = read_annotations(y, len(videos), "y", names, needs)
+            annotations = clip_to_videos(annotations, clock.end(videos.lengths))
+            videos = videos.labelled(label_snippets(annotations, videos.lengths, clock, known))
         is_kept, weights = weigh_videos(given, self.class_weight, known, is_labelled, relative)
         return videos.subset(is_kept).weighted(weights), is_labelled[is_kept], known
 
@@ -368,7 +385,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             "precision": str(resolve_precision(self.precision, device)),
             "device": device.type,
         }
-        data = digest(videos, whole=True), is_labelled, classes, videos.weights
+        labels = is_labelled, digest_of_labels(videos)
+        data = digest(videos, whole=True), labels, classes, videos.weights
         return recalled(self.memory, settings, data, begin)
 
     def _trainer(self, videos: Videos, n_classes: int, seed: int | None = None) -> Trainer:

@@ -21,6 +21,7 @@ __all__ = [
     "activation_proposals",
     "attention_proposals",
     "check_proposal_thresholds",
+    "linear_softmax",
     "propose",
     "select_classes",
     "tcam_proposals",
@@ -60,6 +61,36 @@ class Activation(NamedTuple):
     tcam: np.ndarray
     bias: np.ndarray
     probability: np.ndarray
+
+
+def linear_softmax(attention: np.ndarray, logits: np.ndarray) -> Activation:
+    r"""What networks say of a video that each snippet classifies by its own probability.
+
+    The probability of a class in the video is the mean of those of its snippets, each weighted by
+    itself: :math:`\sum_t p_t^2 / \sum_t p_t`.
+
+    Parameters
+    ----------
+    attention : ndarray of shape (n_snippets,), in [0, 1]
+    logits : ndarray of shape (n_snippets, n_classes)
+        Of the probability of each class in each snippet.
+
+    Returns
+    -------
+    activation : Activation
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdgam.localization import linear_softmax
+    >>> logits = np.log([[1.0], [3.0]])  # of 1/2 and 3/4: (1/4 + 9/16) / (5/4)
+    >>> linear_softmax(np.ones(2), logits).probability
+    array([0.65])
+    """
+    probability = expit(logits.astype(np.float64))
+    mass = np.maximum(probability.sum(axis=0), np.finfo(np.float64).tiny)
+    in_video = (probability**2).sum(axis=0) / mass
+    return Activation(attention, logits, np.zeros(logits.shape[1]), in_video)
 
 
 def propose(

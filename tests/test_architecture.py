@@ -77,6 +77,7 @@ FLOORS = [
             "methods.co2net",
             "methods.delu",
             "methods.asmloc",
+            "methods.supervised",
             "methods.pmil",
         ),
         "methods",

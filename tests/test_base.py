@@ -19,6 +19,7 @@ from skdgam import MultiStreamLocalizer
 from skdgam.base import BaseLocalizer
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
+from skdgam.formats import write_intervals
 from skdgam.methods import METHODS
 from skdgam.training.batches import Batch, to_rows
 from skdgam.training.loop import train
@@ -31,6 +32,8 @@ SMALL = {
     **{"n_refinements": 1, "min_snippets": 1},
 }
 each_method = pytest.mark.parametrize("method", METHODS)
+WEAK = [name for name, method in METHODS.items() if not method.learns_from_intervals]
+each_weak_method = pytest.mark.parametrize("method", WEAK)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,11 @@ def test_training_learns_to_classify(method, data):
     assert model.history_[name][-5:].mean() < 0.9 * model.history_[name][:5].mean()
 
 
-@each_method
+def test_nothing_but_the_yardstick_reads_times():
+    assert {*METHODS} - {*WEAK} == {"supervised"}
+
+
+@each_weak_method
 def test_weak_labels_and_intervals_give_the_same_bits(method, data):
     X, y = data
     labels = [set(intervals["label"].tolist()) for intervals in y]
@@ -74,11 +81,10 @@ def test_weak_labels_and_intervals_give_the_same_bits(method, data):
 @each_method
 def test_videos_of_unknown_labels_are_left_out(method, data):
     X, y = data
-    labels = [set(intervals["label"].tolist()) for intervals in y]
-    some = [None if i % 3 == 0 else of_video for i, of_video in enumerate(labels)]
+    some = [None if i % 3 == 0 else of_video for i, of_video in enumerate(y)]
     known = [i for i, of_video in enumerate(some) if of_video is not None]
     model = make(method).fit(X, some)
-    assert_same(model, make(method).fit([X[i] for i in known], [labels[i] for i in known]))
+    assert_same(model, make(method).fit([X[i] for i in known], [y[i] for i in known]))
 
 
 def test_videos_of_unknown_labels_alone(data):
@@ -255,6 +261,8 @@ def test_from_a_shell_to_a_report(method, data, tmp_path, capsys):
     np.savez(tmp_path / "X.npz", **{f"v{i:02d}": x for i, x in enumerate(X)})
     rows = [f"v{i:02d},{label}" for i, v in enumerate(y) for label in set(v["label"])]
     (tmp_path / "y.csv").write_text("\n".join(["video,label", *rows]))
+    if METHODS[method].learns_from_intervals:
+        write_intervals(tmp_path / "y.csv", {f"v{i:02d}": v for i, v in enumerate(y)})
     small = {k: v for k, v in make(method).get_params().items() if k in (*SMALL, "max_epochs")}
     options = [f"--set={name}={value}" for name, value in small.items()]
     model, found, page = (str(tmp_path / n) for n in ("m.skdgam", "found.json", "page.html"))
@@ -510,6 +518,7 @@ class Repeatable(Batch):
 
 def losses_and_gradients(stage, network, X, is_labelled, weights=None):
     lengths = np.array([len(x) for x in X])
+    shown = [np.tile(labels, (len(x), 1)) for x, labels in zip(X, is_labelled, strict=True)]
     batch = Repeatable(
         x=to_rows(X, torch.float32),
         lengths=lengths,
@@ -519,6 +528,7 @@ def losses_and_gradients(stage, network, X, is_labelled, weights=None):
         weights=weights,
         epoch=50,
         progress=0.5,
+        snippet_labels=to_rows(shown, torch.float32),
         deviates=object(),
     )
     network.zero_grad()

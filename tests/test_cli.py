@@ -15,6 +15,7 @@ from skdgam._arguments import _parameter
 from skdgam.cli import main
 from skdgam.datasets import make_untrimmed
 from skdgam.formats import read_intervals, write_intervals
+from skdgam.methods import SupervisedLocalizer
 from skdgam.metrics import PROTOCOLS
 from skdgam.training.trainer import Trainer
 
@@ -94,6 +95,23 @@ def test_annotations_serve_as_labels(made, tmp_path):
     one, other = load(made / "model.skdgam"), load(tmp_path / "model.skdgam")
     for name, weight in one.weights_.items():
         np.testing.assert_array_equal(weight, other.weights_[name])
+
+
+def test_a_method_that_learns_from_intervals_is_given_them(made, tmp_path, capsys):
+    fit = ["fit", made / "rgb", made / "annotations.json", "-o", tmp_path / "model.skdgam"]
+    options = ["--method", "supervised", "--set", "max_epochs=3", "--set", "random_state=0"]
+    assert run(*fit, *options) == 0
+    X = [np.load(made / "rgb" / f"video {i}.npy") for i in range(12)]
+    y = list(read_intervals(made / "annotations.json").values())
+    expected = SupervisedLocalizer(max_epochs=3, random_state=0).fit(X, y)
+    for name, weight in load(tmp_path / "model.skdgam").weights_.items():
+        np.testing.assert_array_equal(weight, expected.weights_[name])
+    fit[2], fit[4] = made / "labels.csv", tmp_path / "other.skdgam"
+    assert run(*fit, *options) == 1
+    told = capsys.readouterr().err
+    assert "--method supervised learns from intervals, not from labels: " in told
+    assert "it lacks start, end" in told
+    assert not (tmp_path / "other.skdgam").exists()
 
 
 def test_several_features_are_streams(made, tmp_path, capsys):

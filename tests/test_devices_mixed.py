@@ -54,7 +54,7 @@ class OneDevice(TorchDispatchMode):
 def features():
     rng = np.random.default_rng(0)
     videos = [rng.standard_normal((n, 12), dtype=np.float32) for n in (30, 40, 70, 90)]
-    return check_features(videos)
+    return check_features(videos).labelled([np.eye(len(x), 3, dtype=bool) for x in videos])
 
 
 @pytest.fixture(autouse=True)

@@ -172,6 +172,15 @@ def test_weights_go_with_their_videos():
     assert videos.subset([0, 2]).weights is None
     weighted = videos.weighted(np.array([1.0, 2.0, 3.0]))
     assert weighted.subset([2, 0]).columns([0]).weights.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("chosen", [[2, 0], np.array([True, False, True]), slice(None, None, 2)])
+def test_a_part_of_videos_has_the_labels_of_its_snippets(chosen):
+    videos = check_features([np.full((2, 3), i) for i in range(3)])
+    assert videos.subset(chosen).snippet_labels is None
+    part = videos.labelled([x[:, :1] > 1 for x in videos]).subset(chosen)
+    for x, labels in zip(part, part.snippet_labels, strict=True):
+        np.testing.assert_array_equal(labels, x[:, :1] > 1)
     assert videos.weights is None
 
 

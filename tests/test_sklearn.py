@@ -55,6 +55,11 @@ both = pytest.mark.parametrize("make", [one_stream, two_streams])
 # --- scikit-learn's common checks ---
 
 
+def annotated(labels):
+    """Annotations of videos of one snippet."""
+    return [[(0.0, 0.64, label)] for label in labels]
+
+
 class RowsMixin:
     """Rows as videos of one snippet: the data that scikit-learn's common checks are made of."""
 
@@ -66,12 +71,13 @@ class RowsMixin:
     def fit(self, X, y, sample_weight=None):
         if hasattr(y, "__array__"):  # which is all that some of the checks pass
             y = np.asarray(y)
-        return super().fit(validate_data(self, X)[:, None], y, sample_weight=sample_weight)
+        videos = validate_data(self, X)[:, None]
+        return super().fit(videos, self._entries(y), sample_weight=sample_weight)
 
     @available_if(lambda self: hasattr(super(), "partial_fit"))
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         X = validate_data(self, X, reset=not hasattr(self, "n_features_in_"))
-        return super().partial_fit(X[:, None], y, classes, sample_weight)
+        return super().partial_fit(X[:, None], self._entries(y), classes, sample_weight)
 
     def predict(self, X, durations=None):
         return super().predict(self._videos(X), durations)
@@ -80,7 +86,11 @@ class RowsMixin:
         return super().predict_proba(self._videos(X))
 
     def score(self, X, y):
-        return super().score(self._videos(X), [[(0.0, 0.64, label)] for label in y])
+        return super().score(self._videos(X), annotated(y))
+
+    def _entries(self, y):
+        learns_from_intervals = getattr(self, "learns_from_intervals", False)
+        return annotated(y) if learns_from_intervals and y is not None else y
 
     def _videos(self, X):
         check_is_fitted(self)

@@ -348,6 +348,20 @@ def test_drawn_snippets_come_in_the_order_of_the_chosen_videos(kind):
     assert not rows[4:].any()
 
 
+@pytest.mark.parametrize("kind", [HostFeatures, DeviceFeatures])
+def test_labels_of_snippets_are_drawn_with_the_snippets(kind):
+    videos = check_features([[[0.0], [1.0], [2.0]], [[10.0], [11.0]]])
+    chosen, drawn = np.array([1, 0]), [np.array([0, 2]), slice(None)]
+    assert kind(videos, CPU, torch.float32).snippet_labels(chosen, drawn) is None
+    videos = videos.labelled([x > [0.5, 1.5] for x in videos])
+    features = kind(videos, CPU, torch.bfloat16)
+    labels = features.snippet_labels(chosen, drawn)
+    assert labels.dtype == torch.float32
+    assert len(labels) == len(features.rows(chosen, drawn))
+    assert labels[:4].tolist() == [[1, 1], [1, 1], [0, 0], [1, 1]]
+    assert not labels[4:].any()
+
+
 def test_a_device_without_room_is_given_batch_after_batch(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2500, 4000))
     videos = check_features([np.ones((100, 5))])  # 2000 bytes, and training needs some, too

@@ -120,6 +120,18 @@ def test_weights_are_those_of_the_videos_also_in_pieces(kind, monkeypatch):
         np.testing.assert_array_equal(batch.weights, weights[of_videos])
 
 
+def test_labels_of_snippets_are_those_of_the_rows_also_in_pieces(monkeypatch):
+    monkeypatch.setattr(batches, "BYTES_AT_ONCE", 50 * 128 * 4)
+    rng = np.random.default_rng(0)
+    videos = check_features([rng.standard_normal((n, 2)) for n in LENGTHS])
+    videos = videos.labelled([x > 0 for x in videos])
+    stage, seen = spying()
+    run(make_trainer(stage, batch_size=5), HostFeatures(videos, CPU, torch.float32))
+    assert len(seen) > 1
+    for batch in seen:
+        np.testing.assert_array_equal(batch.snippet_labels, batch.x > 0)
+
+
 def test_of_longer_videos_n_snippets_are_drawn_and_all_count_as_so_many(features):
     stage, seen = spying()
     run(make_trainer(stage, n_snippets=20, batch_size=5), features)

@@ -15,7 +15,9 @@ from skdgam._validation import (
     check_durations,
     check_evaluation,
     clip_to_videos,
+    label_snippets,
 )
+from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals
 
 TIMES = [("start", "f8"), ("end", "f8"), ("label", "f8")]
@@ -296,3 +298,53 @@ def test_times_that_are_all_past_the_end_are_no_seconds():
         ValueError, match=r"\(1000.0, 2000.0, 'a'\) in y\[0\], which ends at 9.00 s"
     ):
         clip_to_videos(milliseconds, [9.0, 9.0])
+
+
+# --- labels of snippets ---
+
+
+SECOND = SnippetClock(1.0)
+
+
+def shown(*intervals, n=4, clock=SECOND, classes=("a", "b")):
+    """Which of the classes each of n snippets shows, as text."""
+    (is_shown,) = label_snippets(check_annotations([[*intervals]]), [n], clock, np.array(classes))
+    assert is_shown.shape == (n, len(classes))
+    return ["".join(np.array(classes)[row]) for row in is_shown]
+
+
+def test_a_snippet_shows_what_its_middle_lies_in():
+    assert shown((0.5, 2.5, "b"), (2.0, 9.0, "a")) == ["b", "b", "a", "a"]
+    assert shown((0.51, 2.51, "b"), (1.0, 2.0, "a")) == ["", "ab", "b", ""]
+    assert shown(n=2) == ["", ""]
+
+
+def test_snippets_are_labelled_by_the_clock():
+    clock = SnippetClock(0.5, offset=10.0)  # middles at 10.25, 10.75, ...
+    assert shown((10.5, 11.25, "a"), (0.0, 5.0, "b"), clock=clock) == ["", "a", "", ""]
+
+
+@pytest.mark.filterwarnings("ignore:.*no length")
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(0.6, 0.8, 0), (0.9, 1.3, 1), (1.0, 1.0, 1), (2.5, 2.5, 2), (3.6, 3.7, 3), (4.2, 4.4, None)],
+)
+def test_an_interval_between_middles_labels_the_snippet_that_its_own_lies_in(start, end, expected):
+    assert shown((start, end, "a")) == ["a" if i == expected else "" for i in range(4)]
+
+
+@given(
+    st.floats(0.1, 3), st.floats(-5, 5), st.lists(st.tuples(st.floats(0, 30), st.floats(0.2, 9)))
+)
+def test_snippets_that_are_labelled_overlap_an_interval(seconds, offset, intervals):
+    clock, n = SnippetClock(seconds, offset), 20
+    annotated = make_intervals(*np.reshape([(s, s + d) for s, d in intervals], (-1, 2)).T, "a")
+    (is_shown,) = label_snippets([annotated], [n], clock, np.array(["a"]))
+    edges = clock.edges(n)
+    apart = np.maximum(annotated["start"], edges[:-1, None]) - np.minimum(
+        annotated["end"], edges[1:, None]
+    )
+    assert not (is_shown[:, 0] & (apart > 1e-9).all(axis=1)).any()
+    middles = clock.middles(n)[:, None]
+    inside = (annotated["start"] <= middles) & (middles < annotated["end"])
+    assert is_shown[inside.any(axis=1), 0].all()

@@ -19,7 +19,7 @@ from skdgam.dgam.joint import JointDGAM, JointObjective
 from skdgam.dgam.networks import DGAM
 from skdgam.dgam.objective import Objective, class_probability
 from skdgam.dgam.released import read_released
-from skdgam.localization import Activation
+from skdgam.localization import Activation, linear_softmax
 from skdgam.training.batches import Batch
 from skdgam.training.inference import to_arrays
 from skdgam.training.protocol import Stage
@@ -194,10 +194,7 @@ class DGAMLocalizer(BaseLocalizer):
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
         if isinstance(network, JointDGAM):
-            probability = expit(logits.astype(np.float64))
-            mass = np.maximum(probability.sum(axis=0), np.finfo(np.float64).tiny)
-            in_video = (probability**2).sum(axis=0) / mass
-            return Activation(attention, logits, np.zeros(logits.shape[1]), in_video)
+            return linear_softmax(attention, logits)
         bias = network.classifier.bias.detach().cpu().numpy()
         # Pooling and the classifier are linear, so the logits are pooled instead of features.
         mass = max(attention.sum(dtype=np.float64), np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""Methods of weakly-supervised localization, an estimator each.
+"""Methods of weakly-supervised localization, an estimator each, and a yardstick.
 
 ``METHODS`` is the registry: what the command line calls a method, and its class. A class that is
 put there, also by a program that uses the package, is known to ``skdgam.load`` and to
@@ -24,6 +24,7 @@ from skdgam.methods.mil import MILLocalizer
 from skdgam.methods.phase_paths import PhasePathLocalizer
 from skdgam.methods.pmil import ProposalScorer
 from skdgam.methods.stpn import STPNLocalizer
+from skdgam.methods.supervised import SupervisedLocalizer
 from skdgam.methods.threecnet import ThreeCNetLocalizer
 from skdgam.methods.um import UMLocalizer
 from skdgam.methods.untrimmednet import UntrimmedNetLocalizer
@@ -48,13 +49,15 @@ __all__ = [
     "PhasePathLocalizer",
     "ProposalScorer",
     "STPNLocalizer",
+    "SupervisedLocalizer",
     "ThreeCNetLocalizer",
     "UMLocalizer",
     "UntrimmedNetLocalizer",
     "WTALCLocalizer",
 ]
 
-# The first one is the default, and the second one the simplest; then by year.
+# The first one is the default, and the second one the simplest; then by year. The last one is no
+# weakly-supervised method, since it is told the intervals.
 METHODS: dict[str, type[BaseLocalizer]] = {
     "dgam": DGAMLocalizer,
     "mil": MILLocalizer,
@@ -77,4 +80,5 @@ METHODS: dict[str, type[BaseLocalizer]] = {
     "co2net": CO2NetLocalizer,
     "delu": DELULocalizer,
     "asmloc": ASMLocLocalizer,
+    "supervised": SupervisedLocalizer,
 }

@@ -80,6 +80,8 @@ class Batch:
         How far the training is.
     n_pairs : int
         How many pairs of videos with a class in common there are: video 0 with 1, 2 with 3, ….
+    snippet_labels : Tensor of shape (n_rows, n_classes), of 0 and 1, or None
+        Which classes each row shows. None but for methods that learn from intervals.
     """
 
     x: Tensor
@@ -91,6 +93,7 @@ class Batch:
     epoch: int = 0
     progress: float = 0.0
     n_pairs: int = 0
+    snippet_labels: Tensor | None = None
     deviates: Deviates | None = None  # None: nothing is random, as for localization
     rng: np.random.Generator | None = None
 
@@ -208,8 +211,8 @@ class Batch:
         return of_pairs.sum() / torch.stack([*counts]).sum().clamp_min(1)
 
 
-class HostFeatures:
-    """Features that stay where they are; those of a batch are brought to the device.
+class PlacedVideos:
+    """What batches take of videos, wherever their features are.
 
     Parameters
     ----------
@@ -222,6 +225,21 @@ class HostFeatures:
     def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
         self.lengths, self.weights = videos.lengths, videos.weights
         self.device, self.dtype = device, dtype
+        self._snippet_labels = videos.snippet_labels
+
+    def snippet_labels(self, chosen: np.ndarray, drawn: list[slice | np.ndarray]) -> Tensor | None:
+        """Labels of the rows that ``rows`` returns for the same videos, if there are any."""
+        if self._snippet_labels is None:
+            return None
+        labels = [self._snippet_labels[i][drawn[i]] for i in chosen]
+        return to_rows(labels, torch.float32).to(self.device)
+
+
+class HostFeatures(PlacedVideos):
+    """Features that stay where they are; those of a batch are brought to the device."""
+
+    def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
+        super().__init__(videos, device, dtype)
         self._videos = videos
 
     def rows(self, chosen: np.ndarray, drawn: list[slice | np.ndarray]) -> Tensor:
@@ -233,12 +251,11 @@ class HostFeatures:
         return to_rows([self._videos.rows(i, drawn[i]) for i in chosen], self.dtype).to(self.device)
 
 
-class DeviceFeatures:
+class DeviceFeatures(PlacedVideos):
     """Features that are on the device once and for all; as :class:`HostFeatures` otherwise."""
 
     def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
-        self.lengths, self.weights = videos.lengths, videos.weights
-        self.device, self.dtype = device, dtype
+        super().__init__(videos, device, dtype)
         stops = np.cumsum(videos.lengths)
         self._first = stops - videos.lengths
         self._rows = torch.zeros((stops[-1] + 1, videos.n_features), dtype=dtype, device=device)

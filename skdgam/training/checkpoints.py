@@ -19,7 +19,7 @@ from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
 from skdgam.training.trainer import Trainer
 
-__all__ = ["Checkpoint", "digest", "is_checkpoint"]
+__all__ = ["Checkpoint", "digest", "digest_of_labels", "is_checkpoint"]
 
 KIND = "checkpoint"  # in place of the class of a model
 N_LOOKED_AT = 16  # videos of a lazy sequence whose first snippet tells whether they are the same
@@ -84,6 +84,8 @@ class Checkpoint:
         }
         if videos.weights is not None:
             about["weights of videos"] = _digest_of([videos.weights])
+        if videos.snippet_labels is not None:
+            about["labels of snippets"] = digest_of_labels(videos)
         if trainer.epoch:
             about["weights to begin with"] = _digest_of(to_arrays(trainer.network).values())
         self._about = json.loads(json.dumps(about, default=lambda value: value.tolist()))
@@ -190,6 +192,11 @@ def digest(videos: Videos, whole: bool = False) -> str:
         return _digest_of(chain([videos.lengths], videos))
     chosen = np.unique(np.linspace(0, len(videos) - 1, N_LOOKED_AT).astype(int))
     return _digest_of([videos.lengths, *(videos[i][0] for i in chosen)])
+
+
+def digest_of_labels(videos: Videos) -> str | None:
+    """Digest of the labels of snippets, if videos have any."""
+    return None if videos.snippet_labels is None else _digest_of(videos.snippet_labels)
 
 
 def _digest_of(arrays: Any) -> str:

@@ -238,6 +238,7 @@ class Trainer:
                 epoch=self.epoch,
                 progress=self._progress,
                 n_pairs=n_pairs,
+                snippet_labels=features.snippet_labels(chosen[piece], drawn),
                 deviates=self._deviates,
                 rng=rng,
             )
