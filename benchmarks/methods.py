@@ -19,18 +19,14 @@ SIMPLEST = "mil"
 
 def summary(results):
     """Mean mAP (data sets, methods), its deviation over seeds, and the relative cost (methods,)."""
-    found = np.array(
-        [
-            [[fit[:2] for fit in by_seed.values()] for by_seed in of_data.values()]
-            for of_data in results.values()
-        ],
-        dtype=float,
+    fits = [[[*by_seed.values()] for by_seed in of_data.values()] for of_data in results.values()]
+    maps, deviation, seconds = (
+        np.array([[of([fit[k] for fit in by_seed]) for by_seed in of_data] for of_data in fits])
+        for of, k in ((np.mean, 0), (np.std, 0), (np.mean, 1))
     )
-    maps, seconds = np.moveaxis(found, -1, 0)
-    seconds = seconds.mean(axis=-1)
     simplest = [*next(iter(results.values()))].index(SIMPLEST)
     cost = np.exp(np.log(seconds / seconds[:, [simplest]]).mean(axis=0))
-    return maps.mean(axis=-1), maps.std(axis=-1), cost
+    return maps, deviation, cost
 
 
 def table(results):
@@ -65,7 +61,7 @@ def draw(results, path):
     figure.savefig(path, dpi=200)
 
 
-if __name__ == "__main__":
+def main():
     parser = arguments_of(__doc__.splitlines()[0])
     parser.add_argument("--picture", type=Path, help="file for a picture of accuracy and cost")
     arguments = parser.parse_args()
@@ -73,3 +69,7 @@ if __name__ == "__main__":
     table(results)
     if arguments.picture:
         draw(results, arguments.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -275,6 +275,9 @@ def run(methods, arguments):
     return {d: {m: results.get(d, {}).get(m, {}) for m in of_methods} for d in chosen}
 
 
+def main():
+    table(run(METHODS, arguments_of(__doc__.splitlines()[0]).parse_args()))
+
+
 if __name__ == "__main__":
-    arguments = arguments_of(__doc__.splitlines()[0]).parse_args()
-    table(run(METHODS, arguments))
+    main()

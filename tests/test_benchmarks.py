@@ -41,3 +41,14 @@ def test_a_gpu_is_compared_by_stages_that_there_are(benchmark_of):
     gpu = benchmark_of("gpu")
     gpu.gradients("dgam", METHODS["dgam"], "cpu")
     gpu.predictions("dgam", METHODS["dgam"], "cpu")
+
+
+def test_methods_are_compared_by_their_means_and_by_the_cost_of_the_simplest(benchmark_of):
+    results = {  # of each data set, method and seed: mean mAP, seconds, and separability
+        "one": {"mil": {"0": [20, 1, 0.5], "1": [40, 3, 0.5]}, "other": {"0": [50, 4, 1]}},
+        "two": {"mil": {"0": [60, 5, 0.5]}, "other": {"0": [50, 10, 1]}},
+    }
+    maps, deviation, cost = benchmark_of("methods").summary(results)
+    assert maps.tolist() == [[30, 50], [60, 50]]
+    assert deviation.tolist() == [[10, 0], [0, 0]]
+    np.testing.assert_allclose(cost, [1, 2])  # 4 by 2 seconds, and 10 by 5
