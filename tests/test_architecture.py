@@ -25,7 +25,11 @@ FLOORS = [
         *("features.table", "features.frames", "features.flow"),
         *("datasets", "preprocessing"),
     ],
-    ["losses", "proposals", "localization", "layers", "features.i3d", "features.backbones"],
+    [
+        *("losses._pooling", "losses._classification", "losses._similarity"),
+        *("losses._proposals", "losses._guide", "losses"),
+        *("proposals", "localization", "layers", "features.i3d", "features.backbones"),
+    ],
     [
         "training",
         "training.batches",
