@@ -68,9 +68,9 @@ class ProposalRefiner(LocalizerMixin, BaseEstimator):
 
     Notes
     -----
-    Published is ``scorer_weight=None``. On the project's benchmarks it was worse than the default
-    localizer alone, and most where videos show several classes, whose labels say little of which
-    proposal shows which. The default was chosen on held-out training videos of ten data sets: 0.5
+    Published is ``scorer_weight=None``. On nine of ten data sets of the project's benchmarks it was
+    worse than the default localizer alone, since labels of videos say little of which proposal
+    shows which class. The default was chosen on held-out training videos of ten data sets: 0.5
     is as good in the mean, and 1 loses 10 points of mAP on sounds. For a localizer whose scores are
     far from [0, 1], another weight may be right. The features of all proposals of the training
     videos are in memory at once.
