@@ -11,9 +11,9 @@ from skdgam.plotting import LocalizationDisplay
 
 # %%
 # A video is an array with a row for each snippet and a column for each feature. Videos may differ
-# in length. These videos are made up.
+# in length. These videos are made up, with a snippet every 1.28 seconds.
 
-X, y = make_untrimmed(n_videos=120, n_classes=3, random_state=0)
+X, y = make_untrimmed(n_videos=120, n_classes=3, snippet_seconds=1.28, random_state=0)
 X_train, X_test, y_test = X[:60], X[60:], y[60:]
 print("First videos:", *(video.shape for video in X[:3]))
 
@@ -24,10 +24,9 @@ labels = [set(intervals["label"].tolist()) for intervals in y[:60]]
 print("First labels:", *labels[:3])
 
 # %%
-# The defaults need no tuning. For features of your own, say how many seconds a snippet is
-# (``snippet_seconds``).
+# The defaults need no tuning. All there is to say is how many seconds a snippet is.
 
-model = DGAMLocalizer(random_state=0)
+model = DGAMLocalizer(snippet_seconds=1.28, random_state=0)
 model.fit(X_train, labels)
 
 # %%

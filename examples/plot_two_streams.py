@@ -16,11 +16,11 @@ from skdgam.presets import PAPER
 
 # %%
 # Streams stand side by side in the columns. Each has a name, a localizer of its own (hence
-# ``clone``) and its columns. The localizers here are those of the paper.
+# ``clone``) and its columns. The localizers here are those of the paper, in a short training.
 
 TIOU = np.arange(1, 8) / 10
 COLUMNS = {"rgb": slice(0, 16), "flow": slice(16, 32)}
-settings = {"max_epochs": 60, "warmup_epochs": 20, "n_snippets": 100}
+settings = {"max_epochs": 25, "warmup_epochs": 10, "n_snippets": 50}
 single = DGAMLocalizer(**PAPER | settings, tiou_thresholds=TIOU)
 fused = MultiStreamLocalizer(
     [(name, clone(single), columns) for name, columns in COLUMNS.items()], tiou_thresholds=TIOU
