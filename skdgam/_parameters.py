@@ -58,7 +58,7 @@ SHARED_PARAMETERS = """
         parameters of training, takes its result from there. In a search, candidates that differ
         only in localization then share one training. It needs an integer `random_state`, and is
         not used with `warm_start`, checkpoints or callbacks.
-    localization : {{"activation", "tcam", "attention"}}, default={localization!r}
+    localization : {{{ways}}}, default={localization!r}
         How intervals are found: in the probability of each class
         (:func:`skdgam.localization.activation_proposals`), in the attention-weighted class
         activation (:func:`skdgam.localization.tcam_proposals`), or in the attention
@@ -124,6 +124,7 @@ FITTED_ATTRIBUTES = """
     training_state_ : dict
         What one more epoch needs beside the weights: moments of Adam, and the seed.
 """
+WAYS = ("activation", "tcam", "attention")  # of localization
 # What training does not depend on.
 NOT_OF_TRAINING = {
     *("localization", "proposal_threshold", "proposal_smoothing", "class_threshold", "eta"),
@@ -152,7 +153,10 @@ class Parameters(BaseEstimator):
         cls.__annotations__ = {k: v for k, v in annotated.items() if not k.startswith("_")}
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         defaults = {field.name: field.default for field in fields(cls)}
-        parts = {"shared": SHARED_PARAMETERS.format(**defaults), "fitted": FITTED_ATTRIBUTES}
+        known = cls._parameter_constraints["localization"][0].options
+        ways = ", ".join(f'"{way}"' for way in WAYS if way in known)
+        shared = SHARED_PARAMETERS.format(**defaults, ways=ways)
+        parts = {"shared": shared, "fitted": FITTED_ATTRIBUTES}
         cls.__doc__ = re.sub(  # Python 3.13 takes the indentation of docstrings away
             rf"^( *)\{{({'|'.join(parts)})\}}\n",
             lambda mark: textwrap.indent(textwrap.dedent(parts[mark[2]])[1:], mark[1]),

@@ -27,9 +27,9 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
     """Localize with several streams of features, such as RGB and optical flow.
 
     Each stream has a localizer of its own, trained alone on its columns. In localization the
-    score of a stream's proposals takes the activation of the others in, by its
-    ``stream_weight``; the proposals of all streams then compete in non-maximum suppression,
-    class by class.
+    score of a stream's proposals takes the activation of those others in that localize by the same
+    rules, by its ``stream_weight``; the proposals of all streams then compete in non-maximum
+    suppression, class by class.
 
     Parameters
     ----------
@@ -293,7 +293,11 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                 localizer._propose(
                     own,
                     clocks[i].resampled(videos.lengths[i], len(own.attention)),
-                    [other for other in of_streams if other is not own],
+                    [
+                        other
+                        for kind, other in zip(localizers, of_streams, strict=True)
+                        if other is not own and _means_the_same(kind, other, localizer, own)
+                    ],
                 )
                 for localizer, own in zip(localizers, of_streams, strict=True)
             ]
@@ -373,7 +377,8 @@ class MultiStreamLocalizer(LocalizerMixin, CallbackSupportMixin, _BaseCompositio
                 if own != expected:
                     raise ValueError(
                         f"Stream {name!r} has {parameter}={own}, but {first_name!r} has "
-                        f"{expected}; streams are localized on the same snippets."
+                        f"{expected}; streams are localized on the same snippets. Set it alike, "
+                        f"such as set_params({name}__{parameter}={expected})."
                     )
         return self.streams
 
@@ -441,3 +446,11 @@ def _n_features_needed(localizer, columns):
             f"with {localizer.n_features_in_} of them; count them from the left."
         )
     return needed
+
+
+def _means_the_same(kind, activation, other_kind, other):
+    """Whether what two localizers say of a video can be averaged: by the same rules, alike."""
+    return (
+        type(kind)._propose is type(other_kind)._propose
+        and activation.tcam.shape == other.tcam.shape
+    )

@@ -94,7 +94,7 @@ class ProposalRefiner(LocalizerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "localizer": [LocalizerMixin, FrozenEstimator],
+        "localizer": [BaseLocalizer, MultiStreamLocalizer, FrozenEstimator],
         "scorer": [ProposalScorer, None],
         "scorer_weight": [Interval(Real, 0, None, closed="left"), None],
         "tiou_thresholds": BaseLocalizer._parameter_constraints["tiou_thresholds"],
@@ -148,6 +148,7 @@ class ProposalRefiner(LocalizerMixin, BaseEstimator):
         if isinstance(self.localizer, FrozenEstimator):
             localizer = self.localizer.estimator
             check_is_fitted(localizer)
+            videos = localizer._check(videos)
         else:
             localizer = clone(self.localizer)
             localizer.fit(videos, y, sample_weight=sample_weight, **options("localizer"))
@@ -159,7 +160,7 @@ class ProposalRefiner(LocalizerMixin, BaseEstimator):
         if not n_found.any():
             raise ValueError(
                 f"The {type(localizer).__name__} finds nothing in any of the {len(videos)} videos; "
-                "lower its proposal_threshold or class_threshold."
+                "train it longer, or lower its proposal_threshold or class_threshold."
             )
         # A video needs a row, but without any proposal it counts for its labels alone.
         nothing = np.zeros((1, rows[0].shape[1]), dtype=np.float32)

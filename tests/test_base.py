@@ -246,6 +246,35 @@ def test_streams_of_different_methods_are_fused(data):
     assert 0 <= MultiStreamLocalizer(streams).fit(*data).score(*data) <= 1
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [("dgam", "autoloc"), ("phase_paths", "mil"), ("threecnet", "contrast_evaluator")],
+)
+def test_streams_that_localize_by_other_rules_each_find_something(pair, data):
+    alike = {"min_snippets": 1, "max_snippets": None}
+    parts = zip("ab", pair, (slice(0, 4), slice(4, 7)), strict=True)
+    streams = [(name, make(method, **alike), columns) for name, method, columns in parts]
+    model = MultiStreamLocalizer(streams).fit(*data)
+    assert 0 <= model.score(*data) <= 1
+
+
+def test_streams_of_one_method_but_other_columns_of_scores_each_find_something(data):
+    streams = [
+        (str(n), make("phase_paths", n_phases=n), columns)
+        for n, columns in ((3, slice(0, 4)), (4, slice(4, 7)))
+    ]
+    assert 0 <= MultiStreamLocalizer(streams).fit(*data).score(*data) <= 1
+
+
+@each_method
+def test_the_ways_of_localization_that_it_takes_are_documented(method):
+    cls = METHODS[method]
+    (line,) = re.findall(r"^ *localization : (.*), default=", cls.__doc__, flags=re.MULTILINE)
+    assert set(re.findall(r'"(\w+)"', line)) == set(
+        cls._parameter_constraints["localization"][0].options
+    )
+
+
 @each_method
 def test_training_in_bfloat16_goes_the_same_way(method, data, monkeypatch):
     monkeypatch.setattr("skdgam.training.devices.has_bfloat16", lambda device: True)

@@ -250,3 +250,10 @@ def test_an_interval_of_no_length_is_the_last_of_its_place():
     overlap = losses.overlaps(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 9.0]))
     target = losses.completeness_target(torch.tensor([1.0, 0.9]), overlap)
     np.testing.assert_allclose(target, [0.0, 1.0])
+
+
+@pytest.mark.parametrize("n", [*range(1, 40), 97])
+def test_a_center_is_that_of_all_snippets_where_they_are_alike(n):
+    features, logits = torch.ones(n, 2), torch.full((n, 1), 0.3)
+    found = losses.center_distances(features, logits, torch.zeros(1, 2))
+    torch.testing.assert_close(found, torch.tensor([2.0]))

@@ -187,7 +187,7 @@ def test_videos_without_proposals_count_for_nothing_and_have_no_detections(data)
 
 def test_no_proposals_at_all(data):
     method = FindsNothingAtFirst(n_empty=16, max_epochs=3, random_state=0)
-    with pytest.raises(ValueError, match="finds nothing in any of the 16 videos; lower its propos"):
+    with pytest.raises(ValueError, match="finds nothing in any of the 16 videos; train it longer"):
         ProposalRefiner(method, scorer()).fit(*data)
 
 
@@ -226,3 +226,15 @@ def test_names_of_videos_reach_labels(data, fitted):
 def test_what_is_no_localizer(data):
     with pytest.raises(ValueError, match="'localizer' parameter of ProposalRefiner"):
         ProposalRefiner("dgam").fit(*data)
+
+
+def test_a_frozen_localizer_of_other_features_is_told(data):
+    frozen = FrozenEstimator(MILLocalizer(max_epochs=1, random_state=0).fit(*data))
+    with pytest.raises(ValueError, match="features"):
+        ProposalRefiner(frozen).fit([x[:, :2] for x in data[0]], data[1])
+
+
+def test_no_refiner_refines_another(data):
+    inner = ProposalRefiner(MILLocalizer(max_epochs=1, random_state=0))
+    with pytest.raises(ValueError, match="The 'localizer' parameter"):
+        ProposalRefiner(inner).fit(*data)

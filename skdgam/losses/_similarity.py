@@ -196,7 +196,9 @@ def center_distances(features: Tensor, logits: Tensor, centers: Tensor) -> Tenso
     tensor([4.])
     """
     attention = logits.softmax(dim=0)
-    attention = torch.where(attention < attention.mean(dim=0), 0.0, attention)
+    # Where all are equal, their mean may be rounded up.
+    limit = torch.minimum(attention.mean(dim=0), attention.amax(dim=0))
+    attention = torch.where(attention < limit, 0.0, attention)
     inside = attention.T @ features / attention.sum(dim=0)[:, None]
     return (inside - centers).square().sum(dim=1)
 

@@ -75,7 +75,7 @@ class SuppressionLocalizer(BaseLocalizer):
     soft non-maximum suppression.
     """
 
-    _remedies = {0: "lower sparsity", 1: "raise sparsity"}  # noqa: RUF012
+    _remedies = {0: "lower sparsity, or train longer", 1: "raise sparsity"}  # noqa: RUF012
     _margin: ClassVar[float | None] = None  # of overlaps, in seconds; None is a snippet
 
     hidden: int | None = None
