@@ -33,11 +33,14 @@ def table(results):
     """Print a row for each method, by falling mean."""
     methods = [*next(iter(results.values()))]
     maps, deviation, cost = summary(results)
-    print("| method |", " | ".join(results), "| mean | ± | cost |")
-    print("|---|" + "--:|" * (len(results) + 3))
+    print("| method |", " | ".join(results), "| mean | cost |")
+    print("|---|" + "--:|" * (len(results) + 2))
     for k in np.argsort(-maps.mean(axis=0)):
-        cells = [*(f"{value:.1f}" for value in maps[:, k]), f"**{maps[:, k].mean():.1f}**"]
-        cells += [f"{deviation[:, k].mean():.1f}", f"{cost[k]:.2g}"]
+        cells = [
+            f"{mean:.1f} ± {own:.1f}" if deviation.any() else f"{mean:.1f}"
+            for mean, own in zip(maps[:, k], deviation[:, k], strict=True)
+        ]
+        cells += [f"**{maps[:, k].mean():.1f}**", f"{cost[k]:.2g}"]
         print(f"| `{methods[k]}` |", " | ".join(cells), "|")
 
 
@@ -47,18 +50,40 @@ def draw(results, path):
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.transforms import Bbox
 
     methods = [*next(iter(results.values()))]
     maps, _, cost = summary(results)
-    figure, axes = plt.subplots(figsize=(3.35, 3.0), layout="constrained")
-    axes.scatter(cost, maps.mean(axis=0), s=14, color="0.2")
-    for method, x, y in zip(methods, cost, maps.mean(axis=0), strict=True):
-        axes.annotate(method, (x, y), (3, 2), textcoords="offset points", fontsize=7)
+    figure, axes = plt.subplots(figsize=(3.35, 4.2), layout="constrained", dpi=200)
+    axes.scatter(cost, maps.mean(axis=0), s=12, color="0.2")
     axes.set_xscale("log")
-    axes.set_xlabel(f"time of training, in times that of {SIMPLEST}", fontsize=8)
+    axes.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(0.36 * cost.min(), 2 * cost.max())
+    axes.set_xlabel(f"processor time of training, {SIMPLEST} = 1", fontsize=8)
     axes.set_ylabel(f"mean mAP over {len(results)} data sets (%)", fontsize=8)
     axes.tick_params(labelsize=7)
-    figure.savefig(path, dpi=200)
+    figure.draw_without_rendering()
+    points = axes.transData.transform(np.column_stack([cost, maps.mean(axis=0)]))
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
+    places = [
+        (x, y, side) for y in (2, -2, -6, 6, -10, 10) for x, side in ((4, "left"), (-4, "right"))
+    ]
+    for method, x, y in zip(methods, cost, maps.mean(axis=0), strict=True):
+        for right, up, side in places:  # the first one that is free
+            label = axes.annotate(
+                method, (x, y), (right, up), textcoords="offset points", fontsize=6, ha=side
+            )
+            box = label.get_window_extent()
+            if (
+                axes.bbox.x0 < box.x0
+                and box.x1 < axes.bbox.x1
+                and not any(map(box.overlaps, taken))
+            ):
+                break
+            label.remove()
+        taken.append(box)
+    figure.savefig(path)
 
 
 def main():
