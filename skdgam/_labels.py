@@ -310,5 +310,7 @@ def short(value: Any) -> str:
     """A value as it fits into a sentence."""
     if isinstance(value, np.void):
         value = value.item()
+    elif type(value) in (list, tuple, set, frozenset):  # of NumPy's scalars, maybe
+        value = type(value)(x.item() if isinstance(x, np.generic) else x for x in value)
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -348,3 +348,8 @@ def test_snippets_that_are_labelled_overlap_an_interval(seconds, offset, interva
     middles = clock.middles(n)[:, None]
     inside = (annotated["start"] <= middles) & (middles < annotated["end"])
     assert is_shown[inside.any(axis=1), 0].all()
+
+
+def test_labels_of_numpy_are_shown_as_text():
+    with pytest.raises(ValueError, match=r"y\[0\] is \{'jump'\}, but mAP needs"):
+        check_annotations([{np.str_("jump")}])
