@@ -1,6 +1,7 @@
 """What tests of methods share: arrays of released implementations, batches of them, and masks."""
 
 import numpy as np
+import pytest
 import torch
 
 from skdgam.training.batches import Batch, to_rows
@@ -62,6 +63,14 @@ def batch_of(X, labels, n_pairs=0, weights=None, masks=None, progress=0.0):
 
 def total(terms):
     return sum(weight * value for weight, value in terms.values())
+
+
+def assert_losses(terms, reference, run, names):
+    """Terms, by our names of theirs, and their weighted sum are those of a run."""
+    for ours, theirs in names.items():
+        expected = float(reference[f"{run}.loss_{theirs}"])
+        assert terms[ours][1].item() == pytest.approx(expected, rel=1e-5), ours
+    assert total(terms).item() == pytest.approx(float(reference[f"{run}.loss_total"]), rel=1e-5)
 
 
 def assert_gradients(network, expected, tolerance=1e-5):

@@ -7,6 +7,7 @@ from released_methods import (
     Reference,
     assert_detections,
     assert_gradients,
+    assert_losses,
     batch_of,
     total,
 )
@@ -61,13 +62,6 @@ def batch(reference, x, run):
     return batch_of(reference[x], reference["train.labels"], masks=masks)
 
 
-def assert_losses(terms, reference, run):
-    for ours, theirs in TERMS.items():
-        expected = float(reference[f"{run}.loss_{theirs}"])
-        assert terms[ours][1].item() == pytest.approx(expected, rel=1e-5), ours
-    assert total(terms).item() == pytest.approx(float(reference[f"{run}.loss_total"]), rel=1e-5)
-
-
 def members(reference, names, n):
     """Masks (n_proposals, n) of proposals, whose ends are both inside."""
     found = []
@@ -92,7 +86,7 @@ def assert_one_step(network, reference, run):
 def test_the_first_network_learns_as_released(base, model, run):
     network = model._fitted_network().base.requires_grad_(True)
     terms = model._losses_of(network, batch(base, "train.x", run))
-    assert_losses(terms, base, run)
+    assert_losses(terms, base, run, TERMS)
     total(terms).backward()
     assert_gradients(network, base.weights(f"{run}.grad."))
     if run == "base":
@@ -107,7 +101,7 @@ def test_a_refinement_learns_as_released(refined, model, run):
     target = torch.from_numpy(np.pad(target, ((0, len(whole.x) - 120), (0, 0))))
     of_videos = members(refined, [f"full.proposals{i}" for i in range(3)], 40)
     terms = model._losses_of(network, whole, of_videos, target)
-    assert_losses(terms, refined, run)
+    assert_losses(terms, refined, run, TERMS)
     expected = float(refined[f"{run}.loss_pseudo_instance"])
     assert terms["pseudo"][1].item() == pytest.approx(expected, rel=1e-5)
     total(terms).backward()

@@ -8,11 +8,10 @@ import torch
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from skdgam import losses
 from skdgam.intervals import make_intervals, runs
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation
-from skdgam.methods._localization import ContrastLocalizer
+from skdgam.methods._localization import ContrastLocalizer, top_k_of_video
 from skdgam.methods._settings import COUNT, SHARE, WEIGHT
 from skdgam.proposals import POINTS_PER_SNIPPET, interpolate, join_proposals, joint_contrast
 from skdgam.training.batches import Batch
@@ -140,7 +139,7 @@ def branch_activation(attention: np.ndarray, logits: np.ndarray, topk: int) -> A
     background, which is the last one.
     """
     tcam = attention[:, None] * logits
-    pooled = losses.top_k_mean([torch.from_numpy(tcam)], topk)[0].numpy()
+    pooled = top_k_of_video(tcam, topk)
     return Activation(attention, tcam, np.zeros(len(pooled) - 1), softmax(pooled)[:-1])
 
 

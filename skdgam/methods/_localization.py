@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import expit
 from sklearn.utils._param_validation import StrOptions
 
+from skdgam import losses
 from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.intervals import make_intervals, non_maximum_suppression, runs
@@ -30,6 +32,7 @@ __all__ = [
     "fused",
     "logit_proposals",
     "scaled",
+    "top_k_of_video",
     "weighted_tcam_proposals",
 ]
 
@@ -37,6 +40,11 @@ POINTS = 24  # to a snippet, that proposals are looked for in
 FRAMES = 16  # of a snippet
 DILATION = 10, 9  # frames that a proposal gets more of before and behind
 VIDEO_SHARE = 0.2  # weight of the score of a class in the video, in scores of its proposals
+
+
+def top_k_of_video(logits: np.ndarray, share: int, round_up: bool = False) -> np.ndarray:
+    """Mean (k,) of the highest logits (n_snippets, k) of one video, as losses.top_k_mean."""
+    return losses.top_k_mean([torch.from_numpy(logits)], share, round_up)[0].numpy()
 
 
 def fused(of_streams: Sequence[np.ndarray], stream_weight: float) -> np.ndarray:

@@ -157,7 +157,7 @@ class RefinedNetwork(BranchNetwork):
 class ASMLocNetwork(nn.Module):
     """A base network, and others that each look at the segments of the one before."""
 
-    reach = 10**9  # to the ends of a video
+    reach = None  # segments are of whole videos
 
     def __init__(
         self, n_features: int, n_classes: int, *, hidden: int | None, topk: int, n_refinements: int

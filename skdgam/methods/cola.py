@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.special import softmax
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,7 +11,7 @@ from skdgam import losses
 from skdgam.clock import SnippetClock
 from skdgam.layers import ColumnwiseConv
 from skdgam.localization import Activation
-from skdgam.methods._localization import ContrastLocalizer, scaled
+from skdgam.methods._localization import ContrastLocalizer, scaled, top_k_of_video
 from skdgam.methods._selection import (
     EmbeddingNetwork,
     beside_edges,
@@ -183,7 +182,7 @@ class CoLALocalizer(ContrastLocalizer):
         }
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
-        pooled = losses.top_k_mean([torch.from_numpy(logits)], network.topk)[0].numpy()
+        pooled = top_k_of_video(logits, network.topk)
         return Activation(attention, logits, np.zeros(len(pooled)), softmax(pooled))
 
     def _class_probability(self, network: Any, logits: Tensor) -> Tensor:

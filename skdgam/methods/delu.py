@@ -10,7 +10,7 @@ from torch import Tensor
 from skdgam import losses
 from skdgam.clock import SnippetClock
 from skdgam.localization import Activation
-from skdgam.methods._settings import ACTIVITYNET12, COUNT, SHARE, THUMOS14, WEIGHT
+from skdgam.methods._settings import COUNT, SHARE, WEIGHT
 from skdgam.methods._suppression import guide
 from skdgam.methods.co2net import CO2NetLocalizer
 from skdgam.training.batches import Batch
@@ -90,18 +90,10 @@ class DELULocalizer(CO2NetLocalizer):
     """
 
     presets = {  # noqa: RUF012
-        "DELU_THUMOS14": {
-            **THUMOS14,
-            "max_epochs": 250,  # 5,000 steps on 200 videos
-            "learning_rate": 5e-5,
-        },
+        "DELU_THUMOS14": {**CO2NetLocalizer.presets["CO2NET_THUMOS14"]},
         "DELU_ACTIVITYNET12": {
-            **ACTIVITYNET12,
-            "n_snippets": 60,
-            "max_epochs": 46,  # 22,000 steps on 4,819 videos
-            **{"learning_rate": 3e-5, "weight_decay": 5e-4},
-            **{"topk": 5, "evidence_topk": 5, "smoothing_radius": 6},
-            **{"guide": 0.8, "evidence": 1.2, "uncertainty": 0.2},
+            **CO2NetLocalizer.presets["CO2NET_ACTIVITYNET12"],
+            **{"evidence_topk": 5, "guide": 0.8, "evidence": 1.2, "uncertainty": 0.2},
             **{"amplitude": 0.2, "squared_evidence": True},
         },
     }

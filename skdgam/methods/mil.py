@@ -4,7 +4,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.special import expit
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from skdgam import losses
 from skdgam.base import BaseLocalizer
 from skdgam.layers import Linear, TemporalConv
 from skdgam.localization import Activation
+from skdgam.methods._localization import top_k_of_video
 from skdgam.methods._settings import COUNT, SHARE, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -139,7 +139,7 @@ class MILLocalizer(BaseLocalizer):
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
         if network.pooling == "topk":
-            pooled = losses.top_k_mean([torch.from_numpy(logits)], network.topk)[0].numpy()
+            pooled = top_k_of_video(logits, network.topk)
         else:
             pooled = attention @ logits / max(attention.sum(), np.finfo(np.float32).tiny)
         return Activation(attention, logits, np.zeros(logits.shape[1]), expit(pooled))

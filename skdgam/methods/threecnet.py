@@ -16,7 +16,7 @@ from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.layers import ColumnwiseConv, Linear, xavier_uniform
 from skdgam.localization import Activation, check_proposal_thresholds
-from skdgam.methods._localization import logit_proposals
+from skdgam.methods._localization import logit_proposals, top_k_of_video
 from skdgam.methods._settings import ACTIVITYNET12, COUNT, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -211,7 +211,7 @@ class ThreeCNetLocalizer(BaseLocalizer):
         }
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
-        pooled = losses.top_k_mean([torch.from_numpy(logits)], TOP, round_up=True)[0].numpy()
+        pooled = top_k_of_video(logits, TOP, round_up=True)
         probability = softmax(pooled.reshape(3, -1), axis=1).mean(axis=0)
         tcam = logits[:, : len(probability)]
         return Activation(attention, tcam, np.zeros(len(probability)), probability)
@@ -223,7 +223,7 @@ class ThreeCNetLocalizer(BaseLocalizer):
         self, activation: Activation, clock: SnippetClock, others: Sequence[Activation] = ()
     ) -> np.ndarray:
         # Here the number of snippets that are pooled is rounded down, as released.
-        pooled = losses.top_k_mean([torch.from_numpy(activation.tcam)], TOP)[0].numpy()
+        pooled = top_k_of_video(activation.tcam, TOP)
         is_there = expit(pooled) > self.class_threshold
         proposals = logit_proposals(
             activation,

@@ -10,7 +10,7 @@ from torch import Tensor
 from skdgam import losses
 from skdgam.clock import SnippetClock
 from skdgam.localization import Activation
-from skdgam.methods._localization import ContrastLocalizer, scaled
+from skdgam.methods._localization import ContrastLocalizer, scaled, top_k_of_video
 from skdgam.methods._selection import EmbeddingNetwork, extremes
 from skdgam.methods._settings import COUNT, POSITIVE, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
@@ -161,8 +161,8 @@ class UMLocalizer(ContrastLocalizer):
         }
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
-        pooled = losses.top_k_mean([torch.from_numpy(logits[:, :-1])], network.topk)
-        probability = softmax(pooled[0].numpy())
+        pooled = top_k_of_video(logits[:, :-1], network.topk)
+        probability = softmax(pooled)
         magnitude = logits[:, -1].astype(np.float64)
         ascending = np.sort(magnitude)
         action = ascending[-max(len(magnitude) // network.topk, 1) :].mean()

@@ -15,7 +15,7 @@ from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, xavier_uniform
 from skdgam.localization import Activation, check_proposal_thresholds
-from skdgam.methods._localization import logit_proposals
+from skdgam.methods._localization import logit_proposals, top_k_of_video
 from skdgam.methods._settings import COUNT, SHARE, THUMOS14, WEIGHT
 from skdgam.training.batches import Batch
 from skdgam.training.protocol import LossTerms, Stage
@@ -160,8 +160,8 @@ class WTALCLocalizer(BaseLocalizer):
         }
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
-        pooled = losses.top_k_mean([torch.from_numpy(logits)], network.topk, round_up=True)
-        probability = softmax(pooled[0].numpy())
+        pooled = top_k_of_video(logits, network.topk, round_up=True)
+        probability = softmax(pooled)
         return Activation(attention, logits, np.zeros(len(probability)), probability)
 
     def _propose(
@@ -169,7 +169,7 @@ class WTALCLocalizer(BaseLocalizer):
     ) -> np.ndarray:
         topk = self._fitted_architecture()["topk"]
         # Here the number of snippets that are pooled is rounded down, as released.
-        pooled = losses.top_k_mean([torch.from_numpy(activation.tcam)], topk)[0].numpy()
+        pooled = top_k_of_video(activation.tcam, topk)
         proposals = logit_proposals(
             activation,
             np.flatnonzero(expit(pooled) > self.class_threshold),
