@@ -42,6 +42,7 @@ SECONDS_EACH = 120
 # Largest differences from the CPU that are no failure: relative ones of losses and gradients in
 # float32, and absolute ones of what is predicted, which lies in [0, 1].
 TOLERANCE = {"losses": 1e-4, "gradients": 1e-2, "predictions": 1e-3}
+NOTHING = 1e-3  # of the largest gradient of a network: what is less may be rounding of a 0
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CONFIGURATIONS = {  # of DGAM, trained on the same snippets
     "the default": {"n_snippets": None, "batch_size": BATCH},
@@ -134,7 +135,10 @@ def gradients(name, method, device):
                 for of, where in ((network, "cpu"), (there, device))
             )
             for kind, values in of_device.items():
-                differences = {key: difference(v, of_cpu[kind][key]) for key, v in values.items()}
+                least = NOTHING * max(v.abs().max() for v in of_cpu[kind].values()).item()
+                differences = {
+                    key: difference(v, of_cpu[kind][key], least) for key, v in values.items()
+                }
                 key = max(differences, key=differences.get)
                 say(
                     f"{name}, {precision}, {stage.name}, {kind}: largest relative difference",
@@ -182,10 +186,10 @@ def total(terms):
     return torch.stack([weight * value for weight, value in terms.values()]).sum()
 
 
-def difference(value, expected):
-    """Largest difference, relative to the largest value."""
+def difference(value, expected, least=1e-12):
+    """Largest difference, relative to the largest value, or to the least that means something."""
     apart = (value.cpu() - expected.cpu()).abs().max()
-    return (apart / expected.abs().max().clamp_min(1e-12)).item()
+    return (apart / expected.abs().max().clamp_min(least)).item()
 
 
 def predictions(name, method, device):
@@ -238,6 +242,19 @@ def plainly(name, precision, device):
     (seconds,) = timed(device, partial(trainer.run_epoch, features, y))
     what = f"an epoch of {len(y)} videos of 400 snippets, {name}, {precision}"
     say(what, f"{1e3 * seconds:9.2f} ms")
+
+
+def methods(device):
+    """Print the time of an epoch of every method at its default, there and on the CPU."""
+    return sum(attempt(name, of_method, name, device) for name in METHODS)
+
+
+def of_method(name, device):
+    shape = Shape(np.full(32, 400), 1024, 20)
+    for where in dict.fromkeys((device, "cpu")):
+        trainer, features, y = trainer_on(shape, METHODS[name], device=str(where))
+        (seconds,) = timed(where, partial(trainer.run_epoch, features, y), n=2)
+        say(f"an epoch of {len(y)} videos, {name}, on {where}", f"{1e3 * seconds:9.2f} ms")
 
 
 class StaticBatch(Batch):
@@ -503,6 +520,7 @@ PARTS = {
     "tests": tests,
     "equality": equality,
     "training": training,
+    "methods": methods,
     "captured": captured,
     "prediction": prediction,
     "search": search,

@@ -87,6 +87,8 @@ class Videos:
         How much each video counts in training; None if all count 1.
     snippet_labels : list of ndarrays of bool of shape (n_snippets_i, n_classes), or None
         Which classes each snippet shows, where a method is to be told; None if none is.
+    counts : ndarray of float32 of shape (n_videos, n_classes), or None
+        How often each video shows each class, where a method is to be told; -1 is unknown.
     in_memory : bool
         False for a lazy sequence.
     about : dict or None
@@ -112,6 +114,7 @@ class Videos:
         self.lengths = np.array([len(video) for video in self])
         self.weights: np.ndarray | None = None
         self.snippet_labels: list[np.ndarray] | None = None
+        self.counts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -166,11 +169,18 @@ class Videos:
         view.snippet_labels = snippet_labels
         return view
 
+    def counted(self, counts: np.ndarray) -> "Videos":
+        """Show the same videos with how often each shows each class."""
+        view = copy.copy(self)
+        view.counts = counts
+        return view
+
     def subset(self, chosen: Any) -> "Videos":
         """Show some of the videos only: indices, a mask or a slice."""
         view = copy.copy(self)
         view.indices, view.lengths = self.indices[chosen], self.lengths[chosen]
         view.weights = None if self.weights is None else self.weights[chosen]
+        view.counts = None if self.counts is None else self.counts[chosen]
         if self.snippet_labels is not None:
             kept = np.arange(len(self))[chosen].tolist()
             view.snippet_labels = [self.snippet_labels[i] for i in kept]

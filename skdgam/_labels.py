@@ -16,7 +16,7 @@ import numpy as np
 from skdgam._names import alike
 from skdgam.intervals import plain_labels
 
-__all__ = ["check_classes", "check_known", "check_weak_labels", "known_entries"]
+__all__ = ["check_classes", "check_known", "check_weak_labels", "count_labels", "known_entries"]
 
 
 def check_weak_labels(
@@ -41,21 +41,7 @@ def check_weak_labels(
         Sorted labels; for an indicator matrix, the indices of its columns.
     is_labelled : ndarray of bool of shape (n_videos, n_classes)
     """
-    indicator = indicator_of(y)
-    if indicator is not None:
-        _check_length(indicator, n_videos)
-        labels, found = [np.flatnonzero(row) for row in indicator], np.arange(indicator.shape[1])
-    else:
-        entries = entries_of(y, n_videos)
-        if _is_nested_indicator(entries):
-            raise ValueError(
-                "y has a list of 0 and 1 for each video. If that is an indicator matrix, pass "
-                "np.asarray(y); if 0 and 1 are labels, give sets of them."
-            )
-        labels = [_labels(entry, f"y[{i}]") for i, entry in enumerate(entries)]
-        dtype = common_dtype(labels)
-        labels = [label.astype(dtype) for label in labels]
-        found = np.unique(np.concatenate(labels))
+    labels, found = _labels_of_videos(y, n_videos)
     if classes is None and not any(map(len, labels)):
         raise ValueError(
             "y has no label for any video; at least one video must show an action to learn."
@@ -63,6 +49,34 @@ def check_weak_labels(
     known = found if classes is None else np.unique(check_classes(classes))
     check_known(labels, known)
     return known, np.stack([np.isin(known, label) for label in labels])
+
+
+def count_labels(y: Any, classes: np.ndarray) -> np.ndarray:
+    """How often `y` names each of the classes in each video, (n_videos, n_classes).
+
+    An annotation names the label of each interval, and a set, as an indicator matrix, names none
+    twice.
+    """
+    labels, _ = _labels_of_videos(y, len(y))
+    return np.stack([(label[:, None] == classes).sum(axis=0) for label in labels])
+
+
+def _labels_of_videos(y: Any, n_videos: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The labels that `y` names of each video, with repetitions, and all that there are."""
+    indicator = indicator_of(y)
+    if indicator is not None:
+        _check_length(indicator, n_videos)
+        return [np.flatnonzero(row) for row in indicator], np.arange(indicator.shape[1])
+    entries = entries_of(y, n_videos)
+    if _is_nested_indicator(entries):
+        raise ValueError(
+            "y has a list of 0 and 1 for each video. If that is an indicator matrix, pass "
+            "np.asarray(y); if 0 and 1 are labels, give sets of them."
+        )
+    labels = [_labels(entry, f"y[{i}]") for i, entry in enumerate(entries)]
+    dtype = common_dtype(labels)
+    labels = [label.astype(dtype) for label in labels]
+    return labels, np.unique(np.concatenate(labels))
 
 
 def known_entries(y: Any) -> np.ndarray | None:

@@ -19,13 +19,12 @@ from skdgam._fitted import FittedLocalizer
 from skdgam._labels import check_classes, check_weak_labels, known_entries, warn_of_alike
 from skdgam._names import in_order
 from skdgam._typing import Indexed, PathOrName, keeps_type
-from skdgam._validation import clip_to_videos, label_snippets, read_annotations
 from skdgam._weights import check_sample_weight, weigh_videos
 from skdgam.clock import SnippetClock
 from skdgam.layers import initialize
 from skdgam.sampling import balanced_folds
 from skdgam.training.callbacks import AfterEpoch, CallbackSupportMixin, with_callbacks
-from skdgam.training.checkpoints import Checkpoint, digest, digest_of_labels
+from skdgam.training.checkpoints import Checkpoint, digest, digests_of_labels
 from skdgam.training.devices import resolve_device, resolve_precision, shielded
 from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
@@ -66,7 +65,8 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
       into what localization needs (:class:`skdgam.localization.Activation`).
 
     A class with ``learns_from_intervals = True`` is no weakly-supervised method, but a yardstick:
-    its ``fit`` needs annotations, and its batches have ``snippet_labels``.
+    its ``fit`` needs annotations. ``_tell(videos, y, classes, clock)`` returns videos whose batches
+    have ``snippet_labels`` or ``counts``, too.
 
     Training, checkpoints, devices, early stopping, files, streams and the command line follow.
     In the docstring of a subclass, a line ``{shared}`` stands for the parameters below, and
@@ -279,7 +279,6 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         """The videos to train on, with their weights; which classes each shows; all classes.
 
         Left out are videos of unknown labels or weight 0. Weights are `relative` to their mean.
-        Only for a method that learns from intervals, snippets are labelled by the `clock`.
         """
         self._check_offset(videos)
         y = in_order(y, videos.names)
@@ -289,14 +288,13 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             videos, given = videos.subset(is_known), given[is_known]
             y = [y[i] for i in np.flatnonzero(is_known)]
         known, is_labelled = check_weak_labels(y, len(videos), classes)
-        if self.learns_from_intervals:
-            names = None if videos.names is None else videos.names.tolist()
-            needs = f"{type(self).__name__} learns from {{}}. Other methods need labels alone."
-            annotations = read_annotations(y, len(videos), "y", names, needs)
-            annotations = clip_to_videos(annotations, clock.end(videos.lengths))
-            videos = videos.labelled(label_snippets(annotations, videos.lengths, clock, known))
+        videos = self._tell(videos, y, known, clock)
         is_kept, weights = weigh_videos(given, self.class_weight, known, is_labelled, relative)
         return videos.subset(is_kept).weighted(weights), is_labelled[is_kept], known
+
+    def _tell(self, videos: Videos, y: Any, classes: np.ndarray, clock: SnippetClock) -> Videos:
+        """Add to the videos what a method learns from, beside which classes each shows: nothing."""
+        return videos
 
     def _run(
         self,
@@ -385,7 +383,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             "precision": str(resolve_precision(self.precision, device)),
             "device": device.type,
         }
-        labels = is_labelled, digest_of_labels(videos)
+        labels = is_labelled, digests_of_labels(videos)
         data = digest(videos, whole=True), labels, classes, videos.weights
         return recalled(self.memory, settings, data, begin)
 

@@ -1,4 +1,4 @@
-"""3C-Net against outputs of its released implementation, but for its count loss."""
+"""3C-Net against outputs of its released implementation."""
 
 import numpy as np
 import pytest
@@ -72,8 +72,17 @@ def released_center(network, whole, dropout, single):
     return found
 
 
+def released_count(reference, network, whole, dropout, run):
+    """L_count as released: of THUMOS14, over the classes that have annotations only."""
+    columns = reference["train.count_classes"].tolist() if run != "anet" else [0, 1, 2, 3]
+    counts = torch.from_numpy(reference["train.counts"]).float()[:, columns]
+    activation, _ = network.describe(whole, dropout)
+    of_videos = zip(whole.of_videos(activation[:, columns]), counts, strict=True)
+    return sum(losses.count_loss(a, n) for a, n in of_videos) / len(counts)
+
+
 def released_loss(reference, model, network, run):
-    """The losses that are not of counts, by their names there, and their sum."""
+    """The losses by their names there, and their sum."""
     terms = model._losses(network, batch(reference, run, LONG))
     center = released_center(
         network, batch(reference, run), model.dropout, run in ("train", "drop")
@@ -85,6 +94,9 @@ def released_loss(reference, model, network, run):
         "loss_center_rgb": center[0],
         "loss_center_flow": center[1],
     }
+    if run != "late":  # an iteration without counts
+        whole = batch(reference, run)
+        found["loss_count"] = released_count(reference, network, whole, model.dropout, run)
     return found, sum(found[name] * (1e-3 if "center" in name else 1) for name in found)
 
 
@@ -105,13 +117,14 @@ def test_the_convolution_is_that_of_the_released_implementation(reference):
     )
 
 
-def test_gradients_and_a_step_are_those_of_the_released_implementation(reference):
-    model = fitted(reference, "late")  # an iteration without the count loss
+@pytest.mark.parametrize("run", ["train", "late"])
+def test_gradients_and_a_step_are_those_of_the_released_implementation(reference, run):
+    model = fitted(reference, run)
     network = model._fitted_network().requires_grad_(True)
-    _, loss = released_loss(reference, model, network, "late")
+    _, loss = released_loss(reference, model, network, run)
     loss.backward()
-    assert loss.item() == pytest.approx(float(reference["late.loss_total"]), rel=1e-5)
-    expected = reference.weights("late.grad.")
+    assert loss.item() == pytest.approx(float(reference[f"{run}.loss_total"]), rel=1e-5)
+    expected = reference.weights(f"{run}.grad.")
     for name in ("centers.0", "centers.1"):
         expected[name] = 1e-3 * expected[name]  # there it is that of the center loss itself
     assert_gradients(network, expected)
@@ -122,7 +135,7 @@ def test_gradients_and_a_step_are_those_of_the_released_implementation(reference
     adam = torch.optim.Adam(learned, lr=1e-4, weight_decay=stage.weight_decay)
     descent.step()
     adam.step()
-    after = reference.weights("late.after.")
+    after = reference.weights(f"{run}.after.")
     assert_one_step(network, after, model.weights_, expected | {"taps.weight": np.zeros(0)})
 
 
@@ -161,6 +174,104 @@ def test_snippets_below_the_mean_have_no_part_in_a_center():
     features = torch.tensor([[5.0], [1.0], [3.0]])
     logits = torch.tensor([[0.0], [9.0], [9.0]])
     assert losses.center_distances(features, logits, torch.zeros(1, 1)).item() == pytest.approx(4)
+
+
+def test_the_count_loss_is_that_of_the_released_implementation_of_activitynet(reference):
+    counts = torch.from_numpy(reference["train.counts"]).float()
+    of_videos = zip(reference["anet.tcam"], N_VALID, counts, strict=True)
+    found = [losses.count_loss(torch.from_numpy(a[:n]).float(), own) for a, n, own in of_videos]
+    expected = float(reference["anet.loss_count"])
+    assert torch.stack(found).mean().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_count_loss_by_hand():
+    # Equal activations over time are the predicted count: here 2, 1 and -3.
+    activation = torch.tensor([[2.0, 1.0, -3.0]]).expand(5, 3)
+    assert losses.count_loss(activation, torch.tensor([4.0, 0.0, 1.0])).item() == pytest.approx(
+        2 / 4 + 0.001 * 1 + 4 / 1
+    )
+    never = losses.count_loss(activation, torch.zeros(3)).item()
+    assert never == pytest.approx(0.001 * 6)
+    assert losses.count_loss(activation, torch.full((3,), 5.0)).item() == never
+
+
+@pytest.fixture(scope="module")
+def short_and_long():
+    X, y = make_untrimmed(n_videos=12, n_classes=2, n_features=(4, 4), random_state=0)
+    return [x[: 20 + 10 * (i % 2)] for i, x in enumerate(X)], y
+
+
+def counts_in_training(X, y, **params):
+    """The counts that training sees, and of how many snippets each video is, a row each."""
+    seen = []
+
+    class Watched(ThreeCNetLocalizer):
+        def _losses(self, network, batch):
+            seen.extend(zip(batch.lengths.tolist(), batch.counts.tolist(), strict=True))
+            return super()._losses(network, batch)
+
+    Watched(count=1.0, batch_size=2, random_state=0, **params).partial_fit(X, y)
+    return seen
+
+
+def test_labels_are_counted_as_often_as_they_are_named():
+    X = [np.ones((n, 4), dtype=np.float32) for n in (5, 6, 7, 8)]
+    lists = [["b", "a", "b"], ["a"], [], {"a", "b"}]
+    intervals = [[(k, k + 1, label) for k, label in enumerate(sorted(entry))] for entry in lists]
+    expected = {5: [1, 2], 6: [1, 0], 7: [0, 0], 8: [1, 1]}
+    for y in (lists, intervals):
+        assert dict(counts_in_training(X, y, standardize=False)) == expected
+
+
+def test_videos_of_which_a_part_is_seen_have_no_count_loss(short_and_long):
+    X, y = short_and_long
+    seen = counts_in_training(X, y, n_snippets=20)
+    assert len(seen) == 12
+    assert [*map(len, X)].count(30) == sum(counts == [-1, -1] for _, counts in seen) == 6
+    model = ThreeCNetLocalizer(count=1.0, n_snippets=19)
+    with pytest.raises(ValueError, match=r"longer than n_snippets=19; set n_snippets=30, or None"):
+        model.fit(X, y)
+    assert not hasattr(model, "weights_")
+
+
+def test_unknown_counts_weigh_nothing(reference):
+    model = fitted(reference).set_params(count=0.5)
+    whole, network = batch(reference, "train"), model._fitted_network()
+    counts = torch.from_numpy(reference["train.counts"]).float()
+    activation, _ = network.describe(whole)
+    of_videos = zip(whole.of_videos(activation), counts, strict=True)
+    expected = [losses.count_loss(*each) for each in of_videos]
+    counts[[1, 3]] = -1
+    object.__setattr__(whole, "counts", counts)
+    weight, found = model._losses(network, whole)["count"]
+    assert weight == 0.5
+    assert found.item() == pytest.approx(sum(expected[i].item() for i in (0, 2, 4)) / 5)
+
+
+def test_counts_that_nobody_gives_are_told(short_and_long):
+    X, y = short_and_long
+    labels = [{label for *_, label in video} for video in y]
+    model = ThreeCNetLocalizer(count=0.1, max_epochs=2, random_state=0)
+    with pytest.warns(UserWarning, match=r"count=0\.1 .* no class of a video twice"):
+        model.fit(X, labels)
+    assert "count" in model.history_
+    assert "count" not in model.set_params(count=0.0).fit(X, y).history_
+
+
+def test_a_training_that_counts_goes_on_with_the_same_counts(short_and_long, tmp_path):
+    X, y = short_and_long
+    settings = {"count": 1.0, "max_epochs": 2, "random_state": 0}
+    ThreeCNetLocalizer(**settings).fit(X, y, checkpoint=tmp_path / "half.safetensors")
+    twice = [[*video, *video] for video in y]
+    with pytest.raises(ValueError, match="other counts of labels"):
+        ThreeCNetLocalizer(**settings).fit(X, twice, checkpoint=tmp_path / "half.safetensors")
+
+
+def test_training_lowers_the_count_loss():
+    X, y = make_untrimmed(n_videos=40, n_classes=2, n_features=(6, 6), context=0.0, random_state=0)
+    settings = {"max_epochs": 40, "batch_size": 10, "learning_rate": 5e-3, "random_state": 0}
+    history = ThreeCNetLocalizer(count=1.0, **settings).fit(X, y).history_["count"]
+    assert history[-5:].mean() < 0.7 * history[:5].mean()
 
 
 def test_centers_are_trained_at_a_rate_of_their_own():

@@ -7,6 +7,7 @@ in the line of its video, and 0 elsewhere.
 
 from skdgam.losses._classification import (
     classification_loss,
+    count_loss,
     equal_shares,
     multilabel_loss,
     multiple_instance_loss,
@@ -50,6 +51,7 @@ __all__ = [
     "coactivity_of_pairs",
     "completeness_target",
     "contrastive_loss",
+    "count_loss",
     "equal_shares",
     "gaussian",
     "guidance",

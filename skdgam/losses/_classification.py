@@ -8,8 +8,11 @@ from torch.nn import functional as F
 
 from skdgam.losses._pooling import top_k_mean
 
+ABSENT = 1e-3  # weight of a count of a class that a video does not show
+
 __all__ = [
     "classification_loss",
+    "count_loss",
     "equal_shares",
     "multilabel_loss",
     "multiple_instance_loss",
@@ -98,6 +101,35 @@ def multiple_instance_loss(
     """
     target = equal_shares(with_background(labels, background), offset=1e-4)
     return classification_loss(top_k_mean(logits, share), target)
+
+
+def count_loss(activation: Tensor, counts: Tensor) -> Tensor:
+    r"""How far the predicted counts of the classes in a video are from the true ones.
+
+    With the predicted count :math:`\kappa_c = \sum_t A_{tc} \operatorname{softmax}_t(A_{tc})` and
+    the true one :math:`n_c`, it is :math:`\sum_c |\kappa_c - n_c| / n_c` over the classes that the
+    video shows, and :math:`10^{-3} \sum_c |\kappa_c|` over the others. A class that is there as
+    often as there are snippets, or more often, is one of the others.
+
+    Parameters
+    ----------
+    activation : Tensor of shape (n_snippets, n_classes)
+        Of one video.
+    counts : Tensor of shape (n_classes,)
+
+    Returns
+    -------
+    loss : Tensor of shape ()
+
+    Examples
+    --------
+    >>> count_loss(torch.ones(4, 2), torch.tensor([2.0, 0.0]))  # |1 - 2| / 2 + |1| / 1000
+    tensor(0.5010)
+    """
+    predicted = (activation * activation.softmax(dim=0)).sum(dim=0)
+    is_shown = (counts > 0) & (counts < len(activation))
+    apart = (predicted - counts).abs() / counts.clamp_min(1)
+    return torch.where(is_shown, apart, ABSENT * predicted.abs()).sum()
 
 
 def multilabel_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -9,7 +9,10 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skdgam import losses
+from skdgam._features import Videos
+from skdgam._validation import clip_to_videos, label_snippets, read_annotations
 from skdgam.base import BaseLocalizer
+from skdgam.clock import SnippetClock
 from skdgam.layers import Linear, TemporalConv, xavier_uniform
 from skdgam.localization import Activation, linear_softmax
 from skdgam.methods._settings import COUNT, SHARE
@@ -103,6 +106,13 @@ class SupervisedLocalizer(BaseLocalizer):
             hidden = batch.dropout(self.body(batch.x, batch).relu_(), dropout)
             logits = self.classifier(hidden).float()
             return logits.amax(dim=1).sigmoid(), logits
+
+    def _tell(self, videos: Videos, y: Any, classes: np.ndarray, clock: SnippetClock) -> Videos:
+        names = None if videos.names is None else videos.names.tolist()
+        needs = f"{type(self).__name__} learns from {{}}. Other methods need labels alone."
+        annotations = read_annotations(y, len(videos), "y", names, needs)
+        annotations = clip_to_videos(annotations, clock.end(videos.lengths))
+        return videos.labelled(label_snippets(annotations, videos.lengths, clock, classes))
 
     def _stages(self) -> list[Stage]:
         return [Stage("classifier", ("",), self._losses, cosine=True)]

@@ -1,6 +1,7 @@
 """ThreeCNetLocalizer: two streams, and a center for each class."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -12,6 +13,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from skdgam import losses
+from skdgam._features import Videos
+from skdgam._labels import count_labels
 from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.layers import ColumnwiseConv, Linear, xavier_uniform
@@ -26,18 +29,20 @@ __all__ = ["ThreeCNetLocalizer"]
 TOP = 8  # one snippet in so many is pooled
 TAPS, DILATION = 13, 2  # of the convolution over time
 CENTER_RATE = 0.1  # learning rate of the centers, by the gradient of their own loss
+UNKNOWN = -1  # times that a class happens
 SINGLE_UNTIL = 0.1  # share of the training in which only videos of one label have a center loss
 
 
 class ThreeCNetLocalizer(BaseLocalizer):
-    r"""3C-Net of Narayan, Cholakkal, Khan and Shao [1]_, without its count loss.
+    r"""3C-Net of Narayan, Cholakkal, Khan and Shao [1]_: category count and center loss.
 
     The two halves of the features are two streams, RGB and flow. Two hidden layers of each give
     features h and logits s, and the class activation is :math:`A_t = m_r s^r_t + m_f s^f_t` with
     learnt weights of each class. The loss is the sum of three cross-entropies, of the pooled
     :math:`s^r`, :math:`s^f` and A, and :math:`\alpha (L^r_{center} + L^f_{center})`: what a video
     looks like where a class is shall be near a learnt center of the class
-    (:func:`skdgam.losses.center_distances`).
+    (:func:`skdgam.losses.center_distances`). Where it is known how often a video shows each class,
+    :math:`\delta L_{count}` is added (:func:`skdgam.losses.count_loss`).
 
     Parameters
     ----------
@@ -45,6 +50,10 @@ class ThreeCNetLocalizer(BaseLocalizer):
         Units of each hidden layer; None is as many as a stream has features.
     center : float, default=1e-3
         α: weight of the center losses.
+    count : float, default=0.0
+        δ: weight of the count loss, published as 1 for THUMOS14 and 0.1 for ActivityNet. Above 0,
+        ``fit`` counts how often `y` names each class of a video: ``["jump", "jump", "run"]``, or
+        an annotation, of which it reads no times. At 0, labels are all that it learns from.
     temporal_conv : bool, default=False
         Whether the class activation goes through a convolution over time of each class by itself,
         which has 13 taps, two snippets apart, and through a rectifier; released for ActivityNet.
@@ -59,12 +68,14 @@ class ThreeCNetLocalizer(BaseLocalizer):
     {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification``, ``first_stream``,
-        ``second_stream`` and ``center``, the sum of both streams.
+        ``second_stream`` and ``center``, the sum of both streams, and ``count`` with `count`.
 
     Notes
     -----
-    The third C of the paper is a loss of how often each class occurs in a video. Nobody but an
-    annotator of times knows that, so that it is left out here.
+    Counts are what labels of a video usually lack, so that presets have ``count=0.0``. A video
+    that is longer than `n_snippets` has no count loss: training sees a part of it, but counts are
+    of the whole. The release has the count loss in every second step, on up to 2,800 snippets. The
+    command line hands on each label of a video once, and so no counts.
 
     Network, losses and localization are by default as released, but for the center loss: in the
     released code the *number* of a class is the weight of its distances, so that the first class
@@ -110,6 +121,7 @@ class ThreeCNetLocalizer(BaseLocalizer):
 
     hidden: int | None = None
     center: float = 1e-3
+    count: float = 0.0
     temporal_conv: bool = False
     dropout: float = 0.7
     class_share: float = 0.5
@@ -122,7 +134,7 @@ class ThreeCNetLocalizer(BaseLocalizer):
     _exclusive_classes = True
     _parameter_constraints = BaseLocalizer._parameter_constraints | {
         "hidden": [*COUNT, None],
-        "center": WEIGHT,
+        **dict.fromkeys(("center", "count"), WEIGHT),
         "temporal_conv": ["boolean"],
         "dropout": SHARE,
         "class_share": [Interval(Real, 0, 1, closed="both")],
@@ -182,6 +194,27 @@ class ThreeCNetLocalizer(BaseLocalizer):
             columns = [activation, *(logits for _, logits in of_streams)]
             return activation.amax(dim=1).sigmoid(), torch.cat(columns, dim=1)
 
+    def _tell(self, videos: Videos, y: Any, classes: np.ndarray, clock: SnippetClock) -> Videos:
+        if not self.count:
+            return videos
+        counts = count_labels(y, classes).astype(np.float32)
+        given = f"count={self.count} learns how often each class happens"
+        if counts.max() < 2:
+            warnings.warn(
+                f"{given}, but y names no class of a video twice, as if each happened once. Name a "
+                "class as often as it happens, or set count=0.0.",
+                UserWarning,
+                stacklevel=5,
+            )
+        if self.n_snippets is not None:
+            counts[videos.lengths > self.n_snippets] = UNKNOWN
+        if counts.max() == UNKNOWN:
+            raise ValueError(
+                f"{given}, but only in videos that training sees whole, and all are longer than "
+                f"n_snippets={self.n_snippets}; set n_snippets={videos.lengths.max()}, or None."
+            )
+        return videos.counted(counts)
+
     def _stages(self) -> list[Stage]:
         # The gradient of the whole loss is that of the centers' own loss, times its weight.
         plain = {"centers.": CENTER_RATE / self.center if self.center else 0.0}
@@ -203,12 +236,18 @@ class ThreeCNetLocalizer(BaseLocalizer):
                 [losses.center_distances(h, s, centers) for h, s in of_videos]
             )
         center = is_used * (shares * distances).sum(dim=1)
-        return {
+        terms = {
             "classification": (1.0, classification(activation)),
             "first_stream": (1.0, classification(of_streams[0][1])),
             "second_stream": (1.0, classification(of_streams[1][1])),
             "center": (self.center, batch.mean_of_videos(center)),
         }
+        if batch.counts is not None:
+            of_videos = zip(batch.of_videos(activation), batch.counts, strict=True)
+            count = torch.stack([losses.count_loss(a, counts) for a, counts in of_videos])
+            is_known = (batch.counts != UNKNOWN).all(dim=1)
+            terms["count"] = (self.count, batch.mean_of_videos(is_known * count))
+        return terms
 
     def _activation(self, network: Any, attention: np.ndarray, logits: np.ndarray) -> Activation:
         pooled = top_k_of_video(logits, TOP, round_up=True)

@@ -82,6 +82,8 @@ class Batch:
         How many pairs of videos with a class in common there are: video 0 with 1, 2 with 3, ….
     snippet_labels : Tensor of shape (n_rows, n_classes), of 0 and 1, or None
         Which classes each row shows. None but for methods that learn from intervals.
+    counts : Tensor of shape (n_videos_here, n_classes), or None
+        How often each video shows each class; -1 is unknown. None but for methods that count.
     """
 
     x: Tensor
@@ -94,6 +96,7 @@ class Batch:
     progress: float = 0.0
     n_pairs: int = 0
     snippet_labels: Tensor | None = None
+    counts: Tensor | None = None
     deviates: Deviates | None = None  # None: nothing is random, as for localization
     rng: np.random.Generator | None = None
 
@@ -223,7 +226,7 @@ class PlacedVideos:
     """
 
     def __init__(self, videos: Videos, device: torch.device, dtype: torch.dtype):
-        self.lengths, self.weights = videos.lengths, videos.weights
+        self.lengths, self.weights, self._counts = videos.lengths, videos.weights, videos.counts
         self.device, self.dtype = device, dtype
         self._snippet_labels = videos.snippet_labels
 
@@ -233,6 +236,12 @@ class PlacedVideos:
             return None
         labels = [self._snippet_labels[i][drawn[i]] for i in chosen]
         return to_rows(labels, torch.float32).to(self.device)
+
+    def counts(self, chosen: np.ndarray) -> Tensor | None:
+        """How often some videos show each class, if that is known."""
+        return (
+            None if self._counts is None else torch.from_numpy(self._counts[chosen]).to(self.device)
+        )
 
 
 class HostFeatures(PlacedVideos):

@@ -19,7 +19,7 @@ from skdgam.training.early_stopping import EarlyStopping
 from skdgam.training.inference import to_arrays
 from skdgam.training.trainer import Trainer
 
-__all__ = ["Checkpoint", "digest", "digest_of_labels", "is_checkpoint"]
+__all__ = ["Checkpoint", "digest", "digests_of_labels", "is_checkpoint"]
 
 KIND = "checkpoint"  # in place of the class of a model
 N_LOOKED_AT = 16  # videos of a lazy sequence whose first snippet tells whether they are the same
@@ -84,8 +84,7 @@ class Checkpoint:
         }
         if videos.weights is not None:
             about["weights of videos"] = _digest_of([videos.weights])
-        if videos.snippet_labels is not None:
-            about["labels of snippets"] = digest_of_labels(videos)
+        about |= digests_of_labels(videos)
         if trainer.epoch:
             about["weights to begin with"] = _digest_of(to_arrays(trainer.network).values())
         self._about = json.loads(json.dumps(about, default=lambda value: value.tolist()))
@@ -194,9 +193,13 @@ def digest(videos: Videos, whole: bool = False) -> str:
     return _digest_of([videos.lengths, *(videos[i][0] for i in chosen)])
 
 
-def digest_of_labels(videos: Videos) -> str | None:
-    """Digest of the labels of snippets, if videos have any."""
-    return None if videos.snippet_labels is None else _digest_of(videos.snippet_labels)
+def digests_of_labels(videos: Videos) -> dict[str, str]:
+    """Digests of what videos have beside their labels, by what it is."""
+    told = {
+        "labels of snippets": videos.snippet_labels,
+        "counts of labels": None if videos.counts is None else [videos.counts],
+    }
+    return {name: _digest_of(arrays) for name, arrays in told.items() if arrays is not None}
 
 
 def _digest_of(arrays: Any) -> str:

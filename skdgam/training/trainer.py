@@ -239,6 +239,7 @@ class Trainer:
                 progress=self._progress,
                 n_pairs=n_pairs,
                 snippet_labels=features.snippet_labels(chosen[piece], drawn),
+                counts=features.counts(chosen[piece]),
                 deviates=self._deviates,
                 rng=rng,
             )
