@@ -1,9 +1,11 @@
 """What every method of the registry has from the engine, without a line of its own for it."""
 
+import copy
 import lzma
 import pickle
 import re
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,16 +38,29 @@ WEAK = [name for name, method in METHODS.items() if not method.learns_from_inter
 each_weak_method = pytest.mark.parametrize("method", WEAK)
 
 
-@pytest.fixture(scope="module")
+SECONDS = 1.6  # of a snippet: videos have 38 to 110
+DATA_SET = make_untrimmed(
+    n_videos=24, n_classes=2, n_features=(4, 3), snippet_seconds=SECONDS, random_state=0
+)
+
+
+@pytest.fixture
 def data():
-    return make_untrimmed(n_videos=24, n_classes=2, n_features=(4, 3), random_state=0)
+    return DATA_SET
 
 
 def make(method, **changes):
     settings = {"max_epochs": 4, "batch_size": 6, "random_state": 0, "precision": "float32"}
+    settings["snippet_seconds"] = SECONDS
     known = METHODS[method]().get_params()
     small = {name: value for name, value in SMALL.items() if name in known}
     return METHODS[method](**(settings | small | changes))
+
+
+@cache
+def trained(method):
+    """A model that tests compare with; those that change it, copy it."""
+    return make(method).fit(*DATA_SET)
 
 
 def assert_same(one, other):
@@ -56,15 +71,16 @@ def assert_same(one, other):
         np.testing.assert_array_equal(values, other.history_[name], err_msg=name)
 
 
+@pytest.mark.filterwarnings("ignore:Attention is near 1")  # of so high a learning rate
 @each_method
 def test_training_learns_to_classify(method, data):
     names = {"dropout", "attention_dropout", "pseudo"} & METHODS[method]().get_params().keys()
     whole = dict.fromkeys(names, 0.0)
-    model = make(method, max_epochs=60, learning_rate=0.01, **whole).fit(*data)
+    model = make(method, max_epochs=30, learning_rate=0.01, **whole).fit(*data)
     # A loss of videos that all have to show background, too, cannot fall far.
     terms = "suppressed", "foreground", "classification", "base"
     name = next(name for name in terms if name in model.history_)
-    assert model.history_[name][-5:].mean() < 0.9 * model.history_[name][:5].mean()
+    assert model.history_[name][-3:].mean() < 0.9 * model.history_[name][:3].mean()
 
 
 def test_nothing_but_the_yardstick_reads_times():
@@ -75,7 +91,7 @@ def test_nothing_but_the_yardstick_reads_times():
 def test_weak_labels_and_intervals_give_the_same_bits(method, data):
     X, y = data
     labels = [set(intervals["label"].tolist()) for intervals in y]
-    assert_same(make(method).fit(X, y), make(method).fit(X, labels))
+    assert_same(trained(method), make(method).fit(X, labels))
 
 
 @each_method
@@ -111,12 +127,13 @@ def default_dtype(dtype):
         lambda: default_dtype(torch.float64),
         lambda: torch.autocast("cpu", dtype=torch.bfloat16),
         torch.inference_mode,
+        torch.no_grad,
     ],
-    ids=["default dtype", "autocast", "inference mode"],
+    ids=["default dtype", "autocast", "inference mode", "no gradients"],
 )
 def test_what_torch_is_told_elsewhere_changes_no_bit(method, data, ambient):
     X, y = data
-    expected = make(method).fit(X, y)
+    expected = trained(method)
     with ambient():
         model = make(method).fit(X, y)
         found = model.class_activation(X[:2])
@@ -128,7 +145,7 @@ def test_what_torch_is_told_elsewhere_changes_no_bit(method, data, ambient):
 @each_method
 def test_layout_of_arrays_changes_no_bit(method, data):
     X, y = data
-    model = make(method).fit(X, y)
+    model = trained(method)
     other = [np.asfortranarray(x.astype(np.float64)) for x in X]
     strided = [np.repeat(x, 2, axis=1)[:, ::2] for x in X]
     for same in (other, strided):
@@ -158,10 +175,10 @@ def test_a_killed_training_goes_on_bit_for_bit(method, data, tmp_path, early_sto
 
 @each_method
 def test_calls_of_partial_fit_are_one_long_training(method, data):
-    whole, calls = make(method).fit(*data), make(method)
+    calls = make(method)
     for _ in range(4):
         calls = pickle.loads(pickle.dumps(calls.partial_fit(*data)))
-    assert_same(calls, whole)
+    assert_same(calls, trained(method))
 
 
 @each_method
@@ -175,9 +192,9 @@ def test_a_warm_start_goes_on_as_calls_of_partial_fit_do(method, data):
 
 @each_method
 def test_early_stopping_watches_held_out_videos(method, data):
-    model = make(method, early_stopping=True, n_iter_no_change=2, max_epochs=60).fit(*data)
+    model = make(method, early_stopping=True, n_iter_no_change=2, max_epochs=20).fit(*data)
     assert np.isfinite(model.history_["validation"]).all()
-    assert model.n_epochs_ <= 60
+    assert model.n_epochs_ <= 20
 
 
 @each_method
@@ -206,7 +223,7 @@ def test_callbacks_are_told_of_every_epoch(method, data):
 
 @each_method
 def test_a_file_gives_the_same_detections(method, data, tmp_path):
-    model = make(method).fit(*data)
+    model = trained(method)
     model.save(tmp_path / "model")
     loaded = skdgam.load(tmp_path / "model")
     assert loaded.get_params() | {"proposal_threshold": 0} == model.get_params() | {
@@ -218,7 +235,7 @@ def test_a_file_gives_the_same_detections(method, data, tmp_path):
 
 @each_method
 def test_parameters_that_shape_the_network_may_change_after_fit(method, data, tmp_path):
-    model = make(method).fit(*data)
+    model = copy.deepcopy(trained(method))
     before = model.predict_proba(data[0])
     for name in model._architecture:
         if name in SMALL:
@@ -278,8 +295,8 @@ def test_the_ways_of_localization_that_it_takes_are_documented(method):
 @each_method
 def test_training_in_bfloat16_goes_the_same_way(method, data, monkeypatch):
     monkeypatch.setattr("skdgam.training.devices.has_bfloat16", lambda device: True)
-    rough, exact = (make(method, precision=p).fit(*data) for p in ("bfloat16", "float32"))
-    for name, values in exact.history_.items():
+    rough = make(method, precision="bfloat16").fit(*data)
+    for name, values in trained(method).history_.items():
         assert rough.history_[name] == pytest.approx(values, rel=0.1), name
 
 
@@ -292,7 +309,8 @@ def test_from_a_shell_to_a_report(method, data, tmp_path, capsys):
     (tmp_path / "y.csv").write_text("\n".join(["video,label", *rows]))
     if METHODS[method].learns_from_intervals:
         write_intervals(tmp_path / "y.csv", {f"v{i:02d}": v for i, v in enumerate(y)})
-    small = {k: v for k, v in make(method).get_params().items() if k in (*SMALL, "max_epochs")}
+    told = *SMALL, "max_epochs", "snippet_seconds"
+    small = {k: v for k, v in make(method).get_params().items() if k in told}
     options = [f"--set={name}={value}" for name, value in small.items()]
     model, found, page = (str(tmp_path / n) for n in ("m.skdgam", "found.json", "page.html"))
     features = str(tmp_path / "X.npz")
@@ -404,22 +422,6 @@ def test_what_a_network_was_trained_for_stays(method, change, data):
     (name,) = change
     with pytest.raises(ValueError, match=f"{name} is .* but the model to go on from has"):
         model.set_params(warm_start=True).fit(*data)
-
-
-@each_method
-@pytest.mark.parametrize("ambient", ["no_grad", "inference_mode", "float64"])
-def test_ambient_state_of_torch_changes_nothing(method, data, ambient):
-    expected = make(method).fit(*data)
-    if ambient == "float64":
-        torch.set_default_dtype(torch.float64)
-        try:
-            model = make(method).fit(*data)
-        finally:
-            torch.set_default_dtype(torch.float32)
-    else:
-        with getattr(torch, ambient)():
-            model = make(method).fit(*data)
-    assert_same(model, expected)
 
 
 @each_method
@@ -588,7 +590,7 @@ def test_whole_weights_have_the_losses_and_gradients_of_repeated_videos(method, 
         unweighted = losses_and_gradients(stage, network, X, y)
         assert found[0] == pytest.approx(expected[0], rel=1e-5)
         for name, value in unweighted[0].items():  # no term is left without weights
-            assert value == 0 or value != pytest.approx(expected[0][name], rel=1e-4)
+            assert value == 0 or value != pytest.approx(expected[0][name], rel=3e-5)
         assert len(found[1]) == len(expected[1]) > 0
         for ours, theirs in zip(found[1], expected[1], strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -608,7 +610,7 @@ def test_weights_of_one_have_the_bits_of_none(method, changes, data):
 
 @each_method
 def test_weights_that_are_equal_change_no_bit(method, data):
-    model = make(method).fit(*data)
+    model = trained(method)
     assert_same(make(method).fit(*data, sample_weight=[0.3] * 24), model)
     assert_same(make(method, class_weight={"action 0": 1}).fit(*data), model)
 
@@ -777,7 +779,7 @@ def test_files_of_version_1_still_open(name, version_1, tmp_path):
 
 @each_method
 def test_features_are_standardized_by_the_training_snippets(method, data):
-    model = make(method).fit(*data)
+    model = trained(method)
     rows = np.concatenate(data[0])
     np.testing.assert_allclose(model.mean_, rows.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(model.scale_, rows.std(axis=0), rtol=1e-5)
@@ -785,7 +787,7 @@ def test_features_are_standardized_by_the_training_snippets(method, data):
 
 @each_method
 def test_standardized_features_are_those_scaled_beforehand(method, data):
-    inside = make(method).fit(*data)
+    inside = trained(method)
     X = [(x - inside.mean_) / inside.scale_ for x in data[0]]
     beforehand = make(method, standardize=False).fit(X, data[1])
     assert beforehand.mean_ is None
@@ -810,7 +812,7 @@ def test_what_goes_on_keeps_its_statistics(method, data):
 @each_method
 def test_statistics_go_into_the_file(method, data, tmp_path):
     pytest.importorskip("safetensors")
-    model = make(method).fit(*data)
+    model = trained(method)
     model.save(tmp_path / "model")
     loaded = skdgam.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.mean_, model.mean_)

@@ -33,20 +33,25 @@ from skdgam.methods import METHODS, ProposalScorer
 from skdgam.model_selection import video_level_scorer
 from skdgam.preprocessing import SnippetTransformer
 
-QUICK = {"max_epochs": 3, "latent_dim": 4, "random_state": 0}
+SECONDS = 1.6  # of a snippet: videos have 40 to 110
+QUICK = {
+    **{"max_epochs": 3, "n_starts": 2, "latent_dim": 4, "random_state": 0},
+    "snippet_seconds": SECONDS,
+}
 
 
 @pytest.fixture(scope="module")
 def data():
-    return make_untrimmed(n_videos=18, n_classes=2, n_features=(5, 4), random_state=0)
+    return make_untrimmed(18, 2, (5, 4), snippet_seconds=SECONDS, random_state=0)
 
 
 def one_stream(**params):
     return DGAMLocalizer(**(QUICK | params))
 
 
-def two_streams(first=slice(0, 5), second=slice(5, 9)):
-    return MultiStreamLocalizer([("rgb", one_stream(), first), ("flow", one_stream(), second)])
+def two_streams(first=slice(0, 5), second=slice(5, 9), **params):
+    streams = ("rgb", one_stream(**params), first), ("flow", one_stream(**params), second)
+    return MultiStreamLocalizer([*streams])
 
 
 both = pytest.mark.parametrize("make", [one_stream, two_streams])
@@ -106,15 +111,17 @@ def of_rows(cls):
 
 SMALL = {
     **{"latent_dim": 4, "hidden": 8, "attention_width": 4, "branch_width": 4},
-    **{"min_snippets": 1, "random_state": 0},
+    **{"n_refinements": 1, "min_snippets": 1, "random_state": 0},
 }
-MODELS = {"streams": of_rows(MultiStreamLocalizer)(two_streams(slice(None), slice(None)).streams)}
+LEAST = {"max_epochs": 1, "n_starts": 1, "snippet_seconds": 0.64}
+STREAMS = two_streams(slice(None), slice(None), **LEAST).streams
+MODELS = {"streams": of_rows(MultiStreamLocalizer)(STREAMS)}
 for method, cls in METHODS.items():
     known = cls().get_params()
     small = {name: value for name, value in SMALL.items() if name in known}
-    MODELS[method] = of_rows(cls)(max_epochs=3, **small)
+    MODELS[method] = of_rows(cls)(max_epochs=1, **small)
 MODELS["refiner"] = of_rows(ProposalRefiner)(
-    one_stream(n_starts=1), ProposalScorer(hidden=4, max_epochs=3, random_state=0)
+    one_stream(**LEAST), ProposalScorer(hidden=4, max_epochs=1, random_state=0)
 )
 
 
@@ -329,7 +336,7 @@ def test_labels_in_y_and_intervals_by_metadata_routing(data):
 def test_a_pipeline_scores_by_metadata_routing(data, make):
     X, y = data
     labels = [sorted(set(video["label"].tolist())) for video in y]
-    durations = [1.0 * len(x) for x in X]
+    durations = [(SECONDS + 0.4) * len(x) for x in X]
     with config_context(enable_metadata_routing=True):
         model = make().set_score_request(intervals=True, durations=True)
         pipeline = make_pipeline(SnippetTransformer(StandardScaler()), model).fit(X, labels)

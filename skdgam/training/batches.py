@@ -27,7 +27,7 @@ N_DEVIATES = 2**22
 
 
 class Deviates:
-    """Normal deviates, of which pieces from random places are taken.
+    """Normal deviates, of which pieces from random places are taken; made when they are needed.
 
     Parameters
     ----------
@@ -37,15 +37,18 @@ class Deviates:
     """
 
     def __init__(self, seed: int, device: torch.device, dtype: torch.dtype):
-        self._drawn = self._draw((N_DEVIATES,), seed, device).to(dtype)
+        self._seed, self._device, self._dtype = seed, device, dtype
+
+    @cached_property
+    def _drawn(self) -> Tensor:
+        return self._draw((N_DEVIATES,), self._seed, self._device).to(self._dtype)
 
     def take(self, n: int, m: int, rng: np.random.Generator) -> Tensor:
         """Deviates (n, m). Few are a piece of those that were drawn; many are drawn anew."""
-        drawn = self._drawn
         if 2 * n * m > N_DEVIATES:
-            return self._draw((n, m), int(rng.integers(2**63)), drawn.device).to(drawn.dtype)
+            return self._draw((n, m), int(rng.integers(2**63)), self._device).to(self._dtype)
         first = int(rng.integers(N_DEVIATES - n * m))
-        return drawn[first : first + n * m].view(n, m)
+        return self._drawn[first : first + n * m].view(n, m)
 
     @staticmethod
     def _draw(shape: tuple[int, ...], seed: int, device: torch.device) -> Tensor:
