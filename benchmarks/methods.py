@@ -4,7 +4,7 @@
 
 Each has its default arguments, which for networks, losses and localization are the published ones,
 but for the time of a snippet: nothing is chosen on these data. Prints, and draws if asked, the mean
-mAP of each method, and the processor time of its training in relation to that of ``mil``.
+mAP of each method over seeds, and the processor time of its training in relation to ``mil``.
 """
 
 from pathlib import Path
@@ -19,29 +19,32 @@ SIMPLEST = "mil"
 
 def summary(results):
     """Mean mAP (data sets, methods), its deviation over seeds, and the relative cost (methods,)."""
-    fits = [[[*by_seed.values()] for by_seed in of_data.values()] for of_data in results.values()]
-    maps, deviation, seconds = (
-        np.array([[of([fit[k] for fit in by_seed]) for by_seed in of_data] for of_data in fits])
-        for of, k in ((np.mean, 0), (np.std, 0), (np.mean, 1))
+    of_data = results.values()
+    maps, deviation = (
+        np.array(
+            [[of([fit[0] for fit in fits.values()]) for fits in by.values()] for by in of_data]
+        )
+        for of in (np.mean, np.std)
     )
-    simplest = [*next(iter(results.values()))].index(SIMPLEST)
-    cost = np.exp(np.log(seconds / seconds[:, [simplest]]).mean(axis=0))
-    return maps, deviation, cost
+    cost = [
+        [np.log([fits[s][1] / by[SIMPLEST][s][1] for s in fits]).mean() for fits in by.values()]
+        for by in of_data
+    ]
+    return maps, deviation, np.exp(np.mean(cost, axis=0))
 
 
 def table(results):
-    """Print a row for each method, by falling mean."""
+    """Print a row for each method, by falling mean; and the mean deviation, if there are seeds."""
     methods = [*next(iter(results.values()))]
     maps, deviation, cost = summary(results)
-    print("| method |", " | ".join(results), "| mean | cost |")
-    print("|---|" + "--:|" * (len(results) + 2))
+    several = [len(next(iter(by.values()))) > 1 for by in results.values()]
+    print("| method |", " | ".join(results), "| mean |", "± |" * any(several), "cost |")
+    print("|---|" + "--:|" * (len(results) + 2 + any(several)))
     for k in np.argsort(-maps.mean(axis=0)):
-        cells = [
-            f"{mean:.1f} ± {own:.1f}" if deviation.any() else f"{mean:.1f}"
-            for mean, own in zip(maps[:, k], deviation[:, k], strict=True)
-        ]
-        cells += [f"**{maps[:, k].mean():.1f}**", f"{cost[k]:.2g}"]
-        print(f"| `{methods[k]}` |", " | ".join(cells), "|")
+        cells = [f"{value:.1f}" for value in maps[:, k]] + [f"**{maps[:, k].mean():.1f}**"]
+        if any(several):
+            cells.append(f"{deviation[several, k].mean():.1f}")
+        print(f"| `{methods[k]}` |", " | ".join([*cells, f"{cost[k]:.2g}"]), "|")
 
 
 def draw(results, path):

@@ -51,4 +51,15 @@ def test_methods_are_compared_by_their_means_and_by_the_cost_of_the_simplest(ben
     maps, deviation, cost = benchmark_of("methods").summary(results)
     assert maps.tolist() == [[30, 50], [60, 50]]
     assert deviation.tolist() == [[10, 0], [0, 0]]
-    np.testing.assert_allclose(cost, [1, 2])  # 4 by 2 seconds, and 10 by 5
+    np.testing.assert_allclose(cost, [1, np.sqrt(8)])  # 4 by 1 second of that seed, and 10 by 5
+
+
+def test_the_table_of_methods_says_how_far_seeds_are_apart(benchmark_of, capsys):
+    results = {
+        "one": {"mil": {"0": [20, 1, 0.5], "1": [40, 3, 0.5]}},
+        "two": {"mil": {"0": [60, 5, 0.5]}},
+    }
+    benchmark_of("methods").table(results)
+    assert (
+        capsys.readouterr().out.splitlines()[2] == "| `mil` | 30.0 | 60.0 | **45.0** | 10.0 | 1 |"
+    )
