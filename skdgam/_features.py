@@ -144,6 +144,11 @@ class Videos:
         """Names of the videos, if their source has them."""
         return None if self._names is None else np.asarray(self._names)[self.indices]
 
+    @property
+    def keys(self) -> list[Any]:
+        """What messages call the videos: their names, or indices among what was checked."""
+        return (self.indices if self.names is None else self.names).tolist()
+
     def columns(self, columns: Any) -> "Videos":
         """Show the same videos with some of their features only: those of one stream."""
         view = copy.copy(self)

@@ -7,7 +7,7 @@ would be right. Nothing passed in is changed.
 import math
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Number
 from typing import Any
 
@@ -20,7 +20,10 @@ __all__ = ["check_classes", "check_known", "check_weak_labels", "count_labels", 
 
 
 def check_weak_labels(
-    y: Any, n_videos: int, classes: Iterable[Any] | None = None
+    y: Any,
+    n_videos: int,
+    classes: Iterable[Any] | None = None,
+    names: Sequence[Any] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reduce whatever `y` says to the set of labels of each video.
 
@@ -34,6 +37,8 @@ def check_weak_labels(
     n_videos : int
     classes : array-like of shape (n_classes,), optional
         All labels that `y` may hold; it need not hold any. By default those that it holds.
+    names : sequence, optional
+        Of the videos, for messages; by default their indices.
 
     Returns
     -------
@@ -41,39 +46,47 @@ def check_weak_labels(
         Sorted labels; for an indicator matrix, the indices of its columns.
     is_labelled : ndarray of bool of shape (n_videos, n_classes)
     """
-    labels, found = _labels_of_videos(y, n_videos)
+    names = range(n_videos) if names is None else names
+    labels, found = _labels_of_videos(y, names)
     if classes is None and not any(map(len, labels)):
         raise ValueError(
             "y has no label for any video; at least one video must show an action to learn."
         )
     known = found if classes is None else np.unique(check_classes(classes))
-    check_known(labels, known)
+    check_known(labels, known, names=names)
     return known, np.stack([np.isin(known, label) for label in labels])
 
 
-def count_labels(y: Any, classes: np.ndarray) -> np.ndarray:
+def count_labels(y: Any, classes: np.ndarray, n_videos: int) -> np.ndarray:
     """How often `y` names each of the classes in each video, (n_videos, n_classes).
 
-    An annotation names the label of each interval, and a set, as an indicator matrix, names none
-    twice.
+    An annotation names the label of each interval. A set, a single label and a row of an indicator
+    matrix do not say how often: then all are -1, if there is any.
     """
-    labels, _ = _labels_of_videos(y, len(y))
-    return np.stack([(label[:, None] == classes).sum(axis=0) for label in labels])
+    labels, _ = _labels_of_videos(y, range(n_videos))
+    counts = np.stack([(label[:, None] == classes).sum(axis=0) for label in labels])
+    if indicator_of(y) is None:
+        is_told = [isinstance(entry, list | tuple) or getattr(entry, "ndim", 0) > 0 for entry in y]
+    else:
+        is_told = [False] * n_videos
+    counts[counts.any(axis=1) & ~np.array(is_told, dtype=bool)] = -1
+    return counts
 
 
-def _labels_of_videos(y: Any, n_videos: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _labels_of_videos(y: Any, names: Sequence[Any]) -> tuple[list[np.ndarray], np.ndarray]:
     """The labels that `y` names of each video, with repetitions, and all that there are."""
     indicator = indicator_of(y)
     if indicator is not None:
-        _check_length(indicator, n_videos)
+        _check_length(indicator, len(names))
         return [np.flatnonzero(row) for row in indicator], np.arange(indicator.shape[1])
-    entries = entries_of(y, n_videos)
+    entries = entries_of(y, len(names))
     if _is_nested_indicator(entries):
         raise ValueError(
             "y has a list of 0 and 1 for each video. If that is an indicator matrix, pass "
             "np.asarray(y); if 0 and 1 are labels, give sets of them."
         )
-    labels = [_labels(entry, f"y[{i}]") for i, entry in enumerate(entries)]
+    named = zip(entries, names, strict=True)
+    labels = [_labels(entry, f"y[{video!r}]") for entry, video in named]
     dtype = common_dtype(labels)
     labels = [label.astype(dtype) for label in labels]
     return labels, np.unique(np.concatenate(labels))
@@ -112,16 +125,22 @@ def check_classes(classes: Iterable[Any]) -> np.ndarray:
     return label_array(list(classes), "classes")
 
 
-def check_known(labels: list[np.ndarray], classes: np.ndarray, name: str = "y") -> None:
+def check_known(
+    labels: list[np.ndarray],
+    classes: np.ndarray,
+    name: str = "y",
+    names: Sequence[Any] | None = None,
+) -> None:
     """Check that the labels of each video are among the classes of a model."""
     known = set(classes.tolist())
-    for i, of_video in enumerate(labels):
+    named = range(len(labels)) if names is None else names
+    for video, of_video in zip(named, labels, strict=True):
         unknown = [label for label in of_video.tolist() if label not in known]
         if unknown:
-            names = ", ".join(map(repr, classes[:10].tolist())) + ", …" * (len(classes) > 10)
+            there = ", ".join(map(repr, classes[:10].tolist())) + ", …" * (len(classes) > 10)
             raise ValueError(
-                f"{name}[{i}] has the label {unknown[0]!r}, but the model knows nothing but "
-                f"{names}."
+                f"{name}[{video!r}] has the label {unknown[0]!r}, but the model knows nothing but "
+                f"{there}."
             )
 
 

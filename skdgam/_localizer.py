@@ -145,16 +145,16 @@ class LocalizerMixin:
         """
         videos = self._check(X)
         name, given = ("y", y) if intervals is None else ("intervals", intervals)
-        names = None if videos.names is None else videos.names.tolist()
         given = in_order(given, videos.names, name)
-        annotations = check_annotations(given, len(videos), name, names)
+        annotations = check_annotations(given, len(videos), name, videos.keys)
         clocks = self._clocks(videos, durations)
         if durations is None:
             ends = self.clock.end(videos.lengths)
         else:
             ends = check_durations(in_order(durations, videos.names, "durations"), len(videos))
-        annotations = clip_to_videos(annotations, ends, name)
-        check_known([annotation["label"] for annotation in annotations], self.classes_, name)
+        annotations = clip_to_videos(annotations, ends, name, videos.keys)
+        labels = [annotation["label"] for annotation in annotations]
+        check_known(labels, self.classes_, name, videos.keys)
         detections = self._predict(videos, clocks)
         return float(
             metrics.mean_average_precision(annotations, [*detections], self.tiou_thresholds).mean()

@@ -68,9 +68,11 @@ def in_order(given: Any, names: Any, name: str = "y") -> Any:
         if not _is_pandas(given):
             return given
         rows = _rows_as_labels(given)
+        if rows.dtype.kind in "OU":  # what is missing among text is unknown
+            rows = rows.astype(object).where(rows.notna(), None)
         index = given.index.tolist()
         is_same = names is not None and len(index) == len(names) and {*index} == {*names}
-        return rows.loc[names].tolist() if is_same else rows  # else by position
+        return (rows.loc[names] if is_same else rows).tolist()  # else by position
     if names is None:
         raise TypeError(
             f"{name} goes by the names of videos, such as {next(iter(named), None)!r}, but X has "

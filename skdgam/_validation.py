@@ -295,7 +295,10 @@ def check_durations(durations: Any, n_videos: int) -> np.ndarray:
 
 
 def clip_to_videos(
-    annotations: list[np.ndarray], ends: npt.ArrayLike, name: str = "y"
+    annotations: list[np.ndarray],
+    ends: npt.ArrayLike,
+    name: str = "y",
+    names: Sequence[Any] | None = None,
 ) -> list[np.ndarray]:
     """End annotated intervals with their videos, with one warning for all of them.
 
@@ -309,6 +312,8 @@ def clip_to_videos(
         Where each video ends, in seconds.
     name : str, default="y"
         Of the argument, for messages.
+    names : sequence, optional
+        Of the videos, for messages.
 
     Returns
     -------
@@ -320,7 +325,8 @@ def clip_to_videos(
         If all intervals start past the end.
     """
     ends = np.asarray(ends)
-    _check_units(annotations, ends, name)
+    names = range(len(annotations)) if names is None else names
+    _check_units(annotations, ends, name, names)
     late = [
         i
         for i, (a, end) in enumerate(zip(annotations, ends, strict=True))
@@ -328,10 +334,10 @@ def clip_to_videos(
     ]
     if late:
         i = late[0]
-        interval = annotations[i][annotations[i]["end"] > ends[i]][0]
+        interval = short(annotations[i][annotations[i]["end"] > ends[i]][0])
         warnings.warn(
             f"{len(late)} of {len(annotations)} videos have intervals past their end, the first "
-            f"is {name}[{i}]: {short(interval)} in {ends[i]:.2f} s. They are clipped; those that "
+            f"is {name}[{names[i]!r}]: {interval} in {ends[i]:.2f} s. They are clipped; those that "
             "start past it are left out. If that is many, check snippet_seconds or durations.",
             UserWarning,
             stacklevel=3,
@@ -344,7 +350,9 @@ def clip_to_videos(
     return clipped
 
 
-def _check_units(annotations: list[np.ndarray], ends: np.ndarray, name: str) -> None:
+def _check_units(
+    annotations: list[np.ndarray], ends: np.ndarray, name: str, names: Sequence[Any]
+) -> None:
     """Refuse intervals that all start past the end of their videos, as milliseconds do.
 
     Warn of those that all lie in the first moments of their videos, as minutes do.
@@ -354,8 +362,9 @@ def _check_units(annotations: list[np.ndarray], ends: np.ndarray, name: str) -> 
         i = next(i for i, of_video in enumerate(inside) if len(of_video))
         raise ValueError(
             f"Every interval of {name} starts after the end of its video, such as "
-            f"{short(annotations[i][0])} in {name}[{i}], which ends at {ends[i]:.2f} s. Times are "
-            "in seconds, not in milliseconds or frames; check them, snippet_seconds and durations."
+            f"{short(annotations[i][0])} in {name}[{names[i]!r}], which ends at {ends[i]:.2f} s. "
+            "Times are in seconds, not in milliseconds or frames; check them, snippet_seconds and "
+            "durations."
         )
     last = [(a["end"].max(), end) for a, end in zip(annotations, ends, strict=True) if len(a)]
     if (

@@ -64,9 +64,9 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
     - ``_activation(network, attention, logits)``, which turns what the network says of one video
       into what localization needs (:class:`skdgam.localization.Activation`).
 
-    A class with ``learns_from_intervals = True`` is no weakly-supervised method, but a yardstick:
-    its ``fit`` needs annotations. ``_tell(videos, y, classes, clock)`` returns videos whose batches
-    have ``snippet_labels`` or ``counts``, too.
+    By ``_tell(videos, y, classes, clock)`` a method may take more from `y`: it returns videos whose
+    batches have ``counts``, or ``snippet_labels``. Then it is no weakly-supervised method, but a
+    yardstick, and says so by ``learns_from_intervals = True``.
 
     Training, checkpoints, devices, early stopping, files, streams and the command line follow.
     In the docstring of a subclass, a line ``{shared}`` stands for the parameters below, and
@@ -225,6 +225,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
             warn_of_alike(known)
             warn_of_times(self._clock_of(videos.about), videos.about)
             if report is not None:
+                self._check_told(videos)
                 if not self.learns_from_intervals:
                     warn_of_one_video(len(videos))
                 if self.max_epochs is not None:
@@ -287,7 +288,7 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
         if is_known is not None and len(y) == len(videos):
             videos, given = videos.subset(is_known), given[is_known]
             y = [y[i] for i in np.flatnonzero(is_known)]
-        known, is_labelled = check_weak_labels(y, len(videos), classes)
+        known, is_labelled = check_weak_labels(y, len(videos), classes, videos.keys)
         videos = self._tell(videos, y, known, clock)
         is_kept, weights = weigh_videos(given, self.class_weight, known, is_labelled, relative)
         return videos.subset(is_kept).weighted(weights), is_labelled[is_kept], known
@@ -295,6 +296,9 @@ class BaseLocalizer(FittedLocalizer, CallbackSupportMixin):
     def _tell(self, videos: Videos, y: Any, classes: np.ndarray, clock: SnippetClock) -> Videos:
         """Add to the videos what a method learns from, beside which classes each shows: nothing."""
         return videos
+
+    def _check_told(self, videos: Videos) -> None:
+        """Look at what a whole training is told, of the videos that it sees."""
 
     def _run(
         self,

@@ -10,6 +10,7 @@ from released_methods import (
     assert_one_step,
     batch_of,
 )
+from scipy.sparse import csr_array
 
 from skdgam import losses
 from skdgam.datasets import make_untrimmed
@@ -201,8 +202,8 @@ def short_and_long():
     return [x[: 20 + 10 * (i % 2)] for i, x in enumerate(X)], y
 
 
-def counts_in_training(X, y, **params):
-    """The counts that training sees, and of how many snippets each video is, a row each."""
+def counts_in_training(X, y, sample_weight=None, **params):
+    """How many snippets each video has that training sees, and its counts."""
     seen = []
 
     class Watched(ThreeCNetLocalizer):
@@ -210,17 +211,37 @@ def counts_in_training(X, y, **params):
             seen.extend(zip(batch.lengths.tolist(), batch.counts.tolist(), strict=True))
             return super()._losses(network, batch)
 
-    Watched(count=1.0, batch_size=2, random_state=0, **params).partial_fit(X, y)
+    model = Watched(count=1.0, batch_size=1, random_state=0, **params)
+    model.partial_fit(X, y, sample_weight=sample_weight)
     return seen
 
 
 def test_labels_are_counted_as_often_as_they_are_named():
     X = [np.ones((n, 4), dtype=np.float32) for n in (5, 6, 7, 8)]
-    lists = [["b", "a", "b"], ["a"], [], {"a", "b"}]
-    intervals = [[(k, k + 1, label) for k, label in enumerate(sorted(entry))] for entry in lists]
+    lists = [["b", "a", "b"], ["a"], [], ["a", "b"]]
+    intervals = [[(k, k + 1, label) for k, label in enumerate(entry)] for entry in lists]
     expected = {5: [1, 2], 6: [1, 0], 7: [0, 0], 8: [1, 1]}
     for y in (lists, intervals):
         assert dict(counts_in_training(X, y, standardize=False)) == expected
+
+
+def test_sets_single_labels_and_matrices_do_not_say_how_often():
+    X = [np.ones((n, 4), dtype=np.float32) for n in (5, 6, 7, 8)]
+    found = counts_in_training(X, [["a", "a"], {"a", "b"}, set(), "b"], standardize=False)
+    assert dict(found) == {5: [2, 0], 6: [-1, -1], 7: [0, 0], 8: [-1, -1]}
+    matrix = np.array([[1, 0], [1, 1], [0, 0], [0, 1]])
+    for y in (matrix, csr_array(matrix)):
+        found = counts_in_training(X, y, standardize=False)
+        assert dict(found) == {5: [-1, -1], 6: [-1, -1], 7: [0, 0], 8: [-1, -1]}
+
+
+def test_counts_stay_with_their_videos_where_others_are_left_out():
+    X = [np.ones((n, 4), dtype=np.float32) for n in range(5, 11)]
+    y = [None, ["a", "b"], ["b", "b"], None, ["a", "a", "a"], ["b"]]
+    found = counts_in_training(X, y, standardize=False)
+    assert dict(found) == {6: [1, 1], 7: [0, 2], 9: [3, 0], 10: [0, 1]}
+    found = counts_in_training(X, y, sample_weight=[1, 1, 0, 1, 1, 1], standardize=False)
+    assert dict(found) == {6: [1, 1], 9: [3, 0], 10: [0, 1]}
 
 
 def test_videos_of_which_a_part_is_seen_have_no_count_loss(short_and_long):
@@ -228,10 +249,28 @@ def test_videos_of_which_a_part_is_seen_have_no_count_loss(short_and_long):
     seen = counts_in_training(X, y, n_snippets=20)
     assert len(seen) == 12
     assert [*map(len, X)].count(30) == sum(counts == [-1, -1] for _, counts in seen) == 6
-    model = ThreeCNetLocalizer(count=1.0, n_snippets=19)
-    with pytest.raises(ValueError, match=r"longer than n_snippets=19; set n_snippets=30, or None"):
-        model.fit(X, y)
-    assert not hasattr(model, "weights_")
+
+
+def test_counts_of_no_video_that_training_sees_are_told(short_and_long):
+    X, y = short_and_long
+    labels = [{label for *_, label in video} for video in y]
+    is_short = [len(x) == 20 for x in X]
+    for changes, given, weights, told in (
+        ({"n_snippets": 19}, y, None, "of no video that n_snippets=19 leaves whole. Give ann"),
+        ({"n_snippets": 20}, y, ~np.array(is_short), "of no video that n_snippets=20 leaves whole"),
+        (
+            {"n_snippets": None},
+            labels,
+            None,
+            r"n_snippets=None leaves whole\. Give annotations, or",
+        ),
+    ):
+        model = ThreeCNetLocalizer(count=1.0, max_epochs=1, **changes)
+        with pytest.raises(ValueError, match=told):
+            model.fit(X, given, sample_weight=weights)
+        assert not hasattr(model, "weights_")
+        model.partial_fit(X, given, sample_weight=weights)  # others may come
+        assert model.history_["count"].tolist() == [0]
 
 
 def test_unknown_counts_weigh_nothing(reference):
@@ -248,9 +287,9 @@ def test_unknown_counts_weigh_nothing(reference):
     assert found.item() == pytest.approx(sum(expected[i].item() for i in (0, 2, 4)) / 5)
 
 
-def test_counts_that_nobody_gives_are_told(short_and_long):
+def test_lists_that_name_no_class_twice_are_told(short_and_long):
     X, y = short_and_long
-    labels = [{label for *_, label in video} for video in y]
+    labels = [sorted({label for *_, label in video}) for video in y]
     model = ThreeCNetLocalizer(count=0.1, max_epochs=2, random_state=0)
     with pytest.warns(UserWarning, match=r"count=0\.1 .* no class of a video twice"):
         model.fit(X, labels)

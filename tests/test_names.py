@@ -1,11 +1,14 @@
 """What is given by the names of videos: dicts, Series and frames, in whatever order."""
 
+import re
+
 import numpy as np
 import pytest
 
 from skdgam import DGAMLocalizer, MultiStreamLocalizer
 from skdgam.datasets import make_untrimmed
 from skdgam.formats import read_intervals, write_intervals
+from skdgam.methods import SupervisedLocalizer
 from skdgam.metrics import (
     error_analysis,
     label_agreement,
@@ -177,6 +180,38 @@ def test_series_of_numbers_go_by_their_index(fitted):
     np.testing.assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
     model = localizer().fit(X, pd.Series([*Y], index=range(100, 110)))
     np.testing.assert_array_equal(model.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_series_goes_by_position_where_features_have_no_names_also_with_unknown_labels(fitted):
+    y = [*Y]
+    y[3] = None
+    expected = localizer().fit(X, y)
+    for index in (range(100, 110), [1, 0, 3, 2, 4, 5, 9, 8, 7, 6]):
+        model = localizer().fit(X, pd.Series(y, index=index))
+        np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+
+
+def test_what_is_missing_in_a_series_of_text_is_unknown():
+    y = ["a", None, *["b", "a"] * 4]
+    expected = localizer().fit(X, y).predict_proba(X)
+    for series in (pd.Series(y), pd.Series(y, dtype="string"), pd.Series(y, dtype=object)):
+        np.testing.assert_array_equal(localizer().fit(X, series).predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_messages_call_videos_what_was_passed_where_others_are_left_out(named):
+    wrong = {9: [3.5], 5: ["a", "zz"]}
+    where = {i: f"y['{NAMES[i]}']" if named else f"y[{i}]" for i in range(10)}
+    for i, entry in wrong.items():
+        y = [None, ["a"], None, *[["b"]] * 7]
+        y[i] = entry
+        model = localizer()
+        with pytest.raises(ValueError, match=re.escape(where[i])):
+            model.partial_fit(BY_NAME if named else X, y, classes=["a", "b"])
+    late = [None, [(0, 1, "a")], None, *[[(0, 1, "b")]] * 6, [(0, 9e9, "b")]]
+    model = SupervisedLocalizer(max_epochs=1)
+    with pytest.warns(UserWarning, match=re.escape(f"the first is {where[9]}: ")):
+        model.fit(BY_NAME if named else X, late)
 
 
 def test_rows_without_a_label_are_background_and_said_to_be():

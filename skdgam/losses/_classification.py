@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from skdgam.losses._pooling import top_k_mean
 
-ABSENT = 1e-3  # weight of a count of a class that a video does not show
-
 __all__ = [
     "classification_loss",
     "count_loss",
@@ -19,6 +17,8 @@ __all__ = [
     "probability_loss",
     "with_background",
 ]
+
+ABSENT = 1e-3  # weight of a count of a class that a video does not show
 
 
 def with_background(labels: Tensor, background: Tensor | float) -> Tensor:

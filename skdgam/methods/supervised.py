@@ -108,10 +108,9 @@ class SupervisedLocalizer(BaseLocalizer):
             return logits.amax(dim=1).sigmoid(), logits
 
     def _tell(self, videos: Videos, y: Any, classes: np.ndarray, clock: SnippetClock) -> Videos:
-        names = None if videos.names is None else videos.names.tolist()
         needs = f"{type(self).__name__} learns from {{}}. Other methods need labels alone."
-        annotations = read_annotations(y, len(videos), "y", names, needs)
-        annotations = clip_to_videos(annotations, clock.end(videos.lengths))
+        annotations = read_annotations(y, len(videos), "y", videos.keys, needs)
+        annotations = clip_to_videos(annotations, clock.end(videos.lengths), names=videos.keys)
         return videos.labelled(label_snippets(annotations, videos.lengths, clock, classes))
 
     def _stages(self) -> list[Stage]:

@@ -53,7 +53,8 @@ class ThreeCNetLocalizer(BaseLocalizer):
     count : float, default=0.0
         δ: weight of the count loss, published as 1 for THUMOS14 and 0.1 for ActivityNet. Above 0,
         ``fit`` counts how often `y` names each class of a video: ``["jump", "jump", "run"]``, or
-        an annotation, of which it reads no times. At 0, labels are all that it learns from.
+        an annotation, of which it reads no times. Sets, single labels and indicator matrices do not
+        say how often. At 0, which classes a video shows is all that it learns from.
     temporal_conv : bool, default=False
         Whether the class activation goes through a convolution over time of each class by itself,
         which has 13 taps, two snippets apart, and through a rectifier; released for ActivityNet.
@@ -68,14 +69,16 @@ class ThreeCNetLocalizer(BaseLocalizer):
     {fitted}
     history_ : dict of ndarrays of shape (n_epochs,)
         Mean of each loss term in each epoch: ``classification``, ``first_stream``,
-        ``second_stream`` and ``center``, the sum of both streams, and ``count`` with `count`.
+        ``second_stream`` and ``center``, the sum of both streams, and ``count`` with `count`,
+        to which videos of unknown counts add 0.
 
     Notes
     -----
-    Counts are what labels of a video usually lack, so that presets have ``count=0.0``. A video
-    that is longer than `n_snippets` has no count loss: training sees a part of it, but counts are
-    of the whole. The release has the count loss in every second step, on up to 2,800 snippets. The
-    command line hands on each label of a video once, and so no counts.
+    Counts are what labels of a video usually lack, so that presets have ``count=0.0``, other than
+    published. A video that is longer than `n_snippets` has no count loss: training sees a part of
+    it, but counts are of the whole. The release has the count loss in every second step, on up to
+    2,800 snippets. As there, a class that happens as often as there are snippets, or more often,
+    is taken for absent. The command line hands on no counts.
 
     Network, losses and localization are by default as released, but for the center loss: in the
     released code the *number* of a class is the weight of its distances, so that the first class
@@ -197,23 +200,27 @@ class ThreeCNetLocalizer(BaseLocalizer):
     def _tell(self, videos: Videos, y: Any, classes: np.ndarray, clock: SnippetClock) -> Videos:
         if not self.count:
             return videos
-        counts = count_labels(y, classes).astype(np.float32)
-        given = f"count={self.count} learns how often each class happens"
-        if counts.max() < 2:
-            warnings.warn(
-                f"{given}, but y names no class of a video twice, as if each happened once. Name a "
-                "class as often as it happens, or set count=0.0.",
-                UserWarning,
-                stacklevel=5,
-            )
+        counts = count_labels(y, classes, len(videos)).astype(np.float32)
         if self.n_snippets is not None:
             counts[videos.lengths > self.n_snippets] = UNKNOWN
-        if counts.max() == UNKNOWN:
-            raise ValueError(
-                f"{given}, but only in videos that training sees whole, and all are longer than "
-                f"n_snippets={self.n_snippets}; set n_snippets={videos.lengths.max()}, or None."
-            )
         return videos.counted(counts)
+
+    def _check_told(self, videos: Videos) -> None:
+        if videos.counts is None or videos.counts.max() > 1:
+            return
+        given = f"count={self.count} learns how often each class happens, but"
+        if videos.counts.max() < 1:
+            raise ValueError(
+                f"{given} y tells that of no video that n_snippets={self.n_snippets} leaves whole. "
+                "Give annotations, or for each video a list with a label as often as it happens; "
+                "or set count=0.0."
+            )
+        warnings.warn(
+            f"{given} y names no class of a video twice, as if each happened once. Name a class as "
+            "often as it happens, or set count=0.0.",
+            UserWarning,
+            stacklevel=4,
+        )
 
     def _stages(self) -> list[Stage]:
         # The gradient of the whole loss is that of the centers' own loss, times its weight.
