@@ -38,13 +38,14 @@ def table(results):
     methods = [*next(iter(results.values()))]
     maps, deviation, cost = summary(results)
     several = [len(next(iter(by.values()))) > 1 for by in results.values()]
-    print("| method |", " | ".join(results), "| mean |", "± |" * any(several), "cost |")
-    print("|---|" + "--:|" * (len(results) + 2 + any(several)))
+    columns = ["method", "mean", *["±"] * any(several), "cost", *results]
+    print("|", " | ".join(columns), "|\n|---|" + "--:|" * (len(columns) - 1))
     for k in np.argsort(-maps.mean(axis=0)):
-        cells = [f"{value:.1f}" for value in maps[:, k]] + [f"**{maps[:, k].mean():.1f}**"]
+        cells = [f"`{methods[k]}`", f"**{maps[:, k].mean():.1f}**"]
         if any(several):
             cells.append(f"{deviation[several, k].mean():.1f}")
-        print(f"| `{methods[k]}` |", " | ".join([*cells, f"{cost[k]:.2g}"]), "|")
+        cells += [f"{cost[k]:.2g}", *(f"{value:.1f}" for value in maps[:, k])]
+        print("|", " | ".join(cells), "|")
 
 
 def draw(results, path):
