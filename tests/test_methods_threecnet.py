@@ -256,13 +256,13 @@ def test_counts_of_no_video_that_training_sees_are_told(short_and_long):
     labels = [{label for *_, label in video} for video in y]
     is_short = [len(x) == 20 for x in X]
     for changes, given, weights, told in (
-        ({"n_snippets": 19}, y, None, "of no video that n_snippets=19 leaves whole. Give ann"),
+        ({"n_snippets": 19}, y, None, "of no video that n_snippets=19 leaves whole. In Python"),
         ({"n_snippets": 20}, y, ~np.array(is_short), "of no video that n_snippets=20 leaves whole"),
         (
             {"n_snippets": None},
             labels,
             None,
-            r"n_snippets=None leaves whole\. Give annotations, or",
+            r"n_snippets=None leaves whole\. In Python, give annotations",
         ),
     ):
         model = ThreeCNetLocalizer(count=1.0, max_epochs=1, **changes)

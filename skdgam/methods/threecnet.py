@@ -212,8 +212,8 @@ class ThreeCNetLocalizer(BaseLocalizer):
         if videos.counts.max() < 1:
             raise ValueError(
                 f"{given} y tells that of no video that n_snippets={self.n_snippets} leaves whole. "
-                "Give annotations, or for each video a list with a label as often as it happens; "
-                "or set count=0.0."
+                "In Python, give annotations, or for each video a list with a label as often as it "
+                "happens; or set count=0.0."
             )
         warnings.warn(
             f"{given} y names no class of a video twice, as if each happened once. Name a class as "
