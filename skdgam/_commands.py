@@ -46,7 +46,7 @@ def fit(arguments):
         names = [path.stem for path in arguments.features]
         model = MultiStreamLocalizer([*zip(names, localizers, X.columns(), strict=True)])
     X = check_features(X)  # once, before anything is said to begin
-    y = [{*labels[name]} for name in X.names.tolist()]
+    y = [{*labels[name]} for name in X.names.tolist()]  # sets, which claim no counts
     classes = set().union(*y)
     if localizers[0].learns_from_intervals:
         try:

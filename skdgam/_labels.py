@@ -18,6 +18,8 @@ from skdgam.intervals import plain_labels
 
 __all__ = ["check_classes", "check_known", "check_weak_labels", "count_labels", "known_entries"]
 
+UNKNOWN = -1  # times that a video shows a class
+
 
 def check_weak_labels(
     y: Any,
@@ -61,7 +63,7 @@ def count_labels(y: Any, classes: np.ndarray, n_videos: int) -> np.ndarray:
     """How often `y` names each of the classes in each video, (n_videos, n_classes).
 
     An annotation names the label of each interval. A set, a single label and a row of an indicator
-    matrix do not say how often: then all are -1, if there is any.
+    matrix do not say how often: then all are UNKNOWN, if there is any.
     """
     labels, _ = _labels_of_videos(y, range(n_videos))
     counts = np.stack([(label[:, None] == classes).sum(axis=0) for label in labels])
@@ -69,7 +71,7 @@ def count_labels(y: Any, classes: np.ndarray, n_videos: int) -> np.ndarray:
         is_told = [isinstance(entry, list | tuple) or getattr(entry, "ndim", 0) > 0 for entry in y]
     else:
         is_told = [False] * n_videos
-    counts[counts.any(axis=1) & ~np.array(is_told, dtype=bool)] = -1
+    counts[counts.any(axis=1) & ~np.array(is_told, dtype=bool)] = UNKNOWN
     return counts
 
 

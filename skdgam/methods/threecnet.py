@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from skdgam import losses
 from skdgam._features import Videos
-from skdgam._labels import count_labels
+from skdgam._labels import UNKNOWN, count_labels
 from skdgam.base import BaseLocalizer
 from skdgam.clock import SnippetClock
 from skdgam.layers import ColumnwiseConv, Linear, xavier_uniform
@@ -29,7 +29,6 @@ __all__ = ["ThreeCNetLocalizer"]
 TOP = 8  # one snippet in so many is pooled
 TAPS, DILATION = 13, 2  # of the convolution over time
 CENTER_RATE = 0.1  # learning rate of the centers, by the gradient of their own loss
-UNKNOWN = -1  # times that a class happens
 SINGLE_UNTIL = 0.1  # share of the training in which only videos of one label have a center loss
 
 
